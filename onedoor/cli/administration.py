@@ -16,6 +16,7 @@ import click
 from auth import users
 from auth.attribution import Attribution
 from auth.authentication import Principal
+from auth.policy import Groups
 from onedoor.audit.acts import ActRecorder
 from onedoor.audit.log import AuditLogUnavailable, open_audit_log
 from onedoor.audit.record import AuditedChange, Surface, derive_redaction_key, hash_scalar
@@ -40,6 +41,14 @@ class AdministrationContext(Protocol):
 
     def open_database(self) -> AbstractContextManager[MetadataDatabase]:
         """Open the metadata database for one command."""
+        ...
+
+
+class RegisterContext(AdministrationContext, Protocol):
+    """What a command that changes users and their groups is given."""
+
+    def load_groups(self) -> Groups:
+        """Read the company's register of groups."""
         ...
 
 

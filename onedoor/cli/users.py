@@ -1,18 +1,18 @@
 """Manage users, groups and keys from a terminal."""
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 from difflib import get_close_matches
-from typing import Protocol
 
 import click
 
 from auth import api_keys, users
 from auth.attribution import Attribution
 from auth.key_format import DEFAULT_KEY_DAYS, mint_api_key
-from auth.policy import EVERYONE, Groups
+from auth.policy import EVERYONE
 from auth.users import User
-from onedoor.cli.administration import AdministrationContext, Administrator, Subject, on_record
+from onedoor.cli.administration import Administrator, RegisterContext, Subject, on_record
+from onedoor.cli.tables import format_day, format_minute, print_table
 from onedoor.errors import ConfigurationError
 
 DAYS_OPTION = click.option("--days", default=DEFAULT_KEY_DAYS, show_default=True, help="How long the key opens.")
@@ -38,14 +38,6 @@ class UserCommandGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-class UserCommandContext(AdministrationContext, Protocol):
-    """What every command is given."""
-
-    def load_groups(self) -> Groups:
-        """Read the company's register of groups."""
-        ...
-
-
 @click.group("users", cls=UserCommandGroup)
 def user_commands() -> None:
     """Manage the people who may have a key."""
@@ -58,7 +50,7 @@ def user_commands() -> None:
 @click.pass_obj
 @on_record
 def create_user_command(
-    context: UserCommandContext, administrator: Administrator, email: str, first_name: str, last_name: str
+    context: RegisterContext, administrator: Administrator, email: str, first_name: str, last_name: str
 ) -> None:
     """Add a person; they are in the group `everyone` from the start.
 
@@ -81,7 +73,7 @@ def create_user_command(
 
 @user_commands.command("list")
 @click.pass_obj
-def list_users_command(context: UserCommandContext) -> None:
+def list_users_command(context: RegisterContext) -> None:
     """List everyone, with the groups they are in.
 
     \b
@@ -100,7 +92,7 @@ def list_users_command(context: UserCommandContext) -> None:
 @click.argument("email")
 @click.pass_obj
 @on_record
-def deactivate_user_command(context: UserCommandContext, administrator: Administrator, email: str) -> None:
+def deactivate_user_command(context: RegisterContext, administrator: Administrator, email: str) -> None:
     """Deactivate a person and revoke their key, within a second; what they did stays on record.
 
     \b
@@ -125,7 +117,7 @@ def group_commands() -> None:
 
 @group_commands.command("list")
 @click.pass_obj
-def list_groups_command(context: UserCommandContext) -> None:
+def list_groups_command(context: RegisterContext) -> None:
     """List the groups that are registered: what each is for, and who answers for it.
 
     \b
@@ -140,7 +132,7 @@ def list_groups_command(context: UserCommandContext) -> None:
 @group_commands.command("history")
 @click.argument("name", metavar="[EMAIL|GROUP]", required=False)
 @click.pass_obj
-def list_history_command(context: UserCommandContext, name: str | None) -> None:
+def list_history_command(context: RegisterContext, name: str | None) -> None:
     """List every membership there ever was, of a person, in a group or of all: since and until when, by whom and why.
 
     \b
@@ -177,7 +169,7 @@ def list_history_command(context: UserCommandContext, name: str | None) -> None:
 @click.pass_obj
 @on_record
 def join_group_command(
-    context: UserCommandContext, administrator: Administrator, email: str, groups: Sequence[str]
+    context: RegisterContext, administrator: Administrator, email: str, groups: Sequence[str]
 ) -> None:
     """Put a person into groups; they see what these see within a second.
 
@@ -207,7 +199,7 @@ def join_group_command(
 @click.pass_obj
 @on_record
 def leave_group_command(
-    context: UserCommandContext, administrator: Administrator, email: str, groups: Sequence[str]
+    context: RegisterContext, administrator: Administrator, email: str, groups: Sequence[str]
 ) -> None:
     """Take a person out of groups; they stop seeing what these see within a second.
 
@@ -238,7 +230,7 @@ def key_commands() -> None:
 @DAYS_OPTION
 @click.pass_obj
 @on_record
-def create_key_command(context: UserCommandContext, administrator: Administrator, email: str, days: int) -> None:
+def create_key_command(context: RegisterContext, administrator: Administrator, email: str, days: int) -> None:
     """Make a key for a person who has none, and print it: it cannot be shown again.
 
     \b
@@ -268,7 +260,7 @@ def create_key_command(context: UserCommandContext, administrator: Administrator
 @click.pass_obj
 @on_record
 def rotate_key_command(
-    context: UserCommandContext, administrator: Administrator, user: str, grace_hours: float, at_once: bool
+    context: RegisterContext, administrator: Administrator, user: str, grace_hours: float, at_once: bool
 ) -> None:
     """Give a user's key another secret, and print it; the old one lives until the new one is first used, and a while.
 
@@ -294,7 +286,7 @@ def rotate_key_command(
 @DAYS_OPTION
 @click.pass_obj
 @on_record
-def extend_key_command(context: UserCommandContext, administrator: Administrator, user: str, days: int) -> None:
+def extend_key_command(context: RegisterContext, administrator: Administrator, user: str, days: int) -> None:
     """Let a user's key open for so many days from now; its secret stays.
 
     \b
@@ -316,7 +308,7 @@ def extend_key_command(context: UserCommandContext, administrator: Administrator
 @click.argument("key", metavar="KEY_ID|EMAIL")
 @click.pass_obj
 @on_record
-def revoke_key_command(context: UserCommandContext, administrator: Administrator, key: str) -> None:
+def revoke_key_command(context: RegisterContext, administrator: Administrator, key: str) -> None:
     """Revoke a key for good, within a second: by its id, which is the part after `od_`, or by its person's address.
 
     \b
@@ -337,7 +329,7 @@ def revoke_key_command(context: UserCommandContext, administrator: Administrator
 
 @key_commands.command("list")
 @click.pass_obj
-def list_keys_command(context: UserCommandContext) -> None:
+def list_keys_command(context: RegisterContext) -> None:
     """List every key there ever was, without its secret.
 
     \b
@@ -360,21 +352,3 @@ def print_issued_key(issued: api_keys.IssuedKey) -> None:
     """Print the key alone on standard output, so that it can be piped, and the rest on standard error."""
     click.echo(issued.text)
     click.echo(f"keep it now, it is not shown again; it opens until {format_day(issued.expires_at)}", err=True)
-
-
-def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows under their headers, each column as wide as its widest value."""
-    lines = [headers, *rows]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(headers))]
-    for line in lines:
-        click.echo("  ".join(f"{value:{width}}" for value, width in zip(line, widths, strict=True)).rstrip())
-
-
-def format_minute(moment: datetime | None) -> str:
-    """Return a time in UTC, to the minute; an empty text for no time."""
-    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
-
-
-def format_day(moment: datetime | None) -> str:
-    """Return the day of a time, in UTC; an empty text for no time."""
-    return "" if moment is None else f"{moment:%Y-%m-%d}"

@@ -16,9 +16,9 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from auth.api_keys import USE_RESOLUTION, KeyUse, record_key_use
+from auth.groups import Groups
 from auth.key_format import PLACEHOLDER_KEY, hash_secret, is_same_digest, parse_key
 from auth.memberships import Membership, read_membership
-from auth.policy import Groups
 from auth.users import Attributes, load_attributes
 from onedoor.storage.database import TIMEOUT_SECONDS, MetadataDatabase, MetadataDatabaseUnavailable
 from onedoor.storage.tables import key_table, membership_table, user_table

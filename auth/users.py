@@ -14,6 +14,7 @@ from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
 
 from auth.attribution import UNATTRIBUTED, AdministrativeChange, Attribution, name_change
+from auth.groups import EVERYONE, Groups
 from auth.key_format import encode_id
 from auth.memberships import (
     Membership,
@@ -26,7 +27,6 @@ from auth.memberships import (
     end_membership_periods,
     load_memberships,
 )
-from auth.policy import EVERYONE, Groups
 from onedoor.errors import ConfigurationError, build_unknown_name_error
 from onedoor.storage.database import MetadataDatabase
 from onedoor.storage.tables import key_table, membership_period_table, membership_table, user_table

@@ -13,9 +13,9 @@ from string import Template
 from typing import Any
 
 from auth import api_keys, users
-from auth.policy import EVERYONE
+from auth.groups import EVERYONE
 from demo.data.files import FOLDER_NAME, FOLDER_PATTERN, get_drive_subject
-from demo.data.operations import HEADS, employees
+from demo.data.operations import employees
 from demo.servers import directory
 from demo.servers.azure.app import BLOB_ACCOUNT, CONTAINER, FILES_ACCOUNT, SHARE
 from demo.servers.drive.auth import build_service_account
@@ -141,7 +141,7 @@ class Person:
     question: str
 
 
-DEPARTMENT_HEADS = {
+EMPLOYEE_NUMBERS = {
     "everyone": 9,
     "sales": 2,
     "marketing": 3,
@@ -150,6 +150,8 @@ DEPARTMENT_HEADS = {
     "engineering": 6,
     "support": 7,
     "audit": 8,
+    "user-administration": 10,
+    "access-review": 11,
 }
 
 QUESTIONS = {
@@ -166,11 +168,15 @@ QUESTIONS = {
     "support": "{ customer(id: 20) { name phone channel { messages(first: 3) { nodes { text } } }"
     " orders(orderBy: [{placedAt: DESC}], first: 3) { nodes { status note items { nodes { product { name } } } } } } }",
     "audit": "{ me { firstName groups key { expiresAt } } employees(first: 3) { nodes { fullName salary } } }",
+    "user-administration": "{ me { firstName groups key { expiresAt } } }",
+    "access-review": "{ me { firstName groups key { expiresAt } } }",
 }
+
+EMPLOYEES = employees(max(EMPLOYEE_NUMBERS.values()))
 
 PEOPLE = tuple(
     Person(group=group, first_name=row[1], last_name=row[2], email=row[3], question=QUESTIONS[group])
-    for group, row in ((group, employees(HEADS)[number - 1]) for group, number in DEPARTMENT_HEADS.items())
+    for group, row in ((group, EMPLOYEES[number - 1]) for group, number in EMPLOYEE_NUMBERS.items())
 )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias, TypeVar
 
-from auth.policy import Groups
+from auth.groups import Groups
 from onedoor.config import SchemaSettings
 from onedoor.connectors import audit_log, principal, uploads
 from onedoor.connectors import jobs as job_connector

@@ -14,7 +14,8 @@ import orjson
 from graphql import DocumentNode, GraphQLSchema
 
 from auth.authentication import Principal
-from auth.policy import AccessPolicy, Groups
+from auth.groups import Groups
+from auth.policy import AccessPolicy
 from demo import run as demo_run
 from demo.data import activity, business, files, operations
 from demo.data.activity import write_log

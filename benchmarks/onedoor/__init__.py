@@ -4,7 +4,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from auth.policy import Group, Groups
+from auth.groups import Group, Groups
 from onedoor.company import Company, CompanySchema, build_company_schema
 from onedoor.config import SchemaSettings
 from onedoor.model.mapping import TypeMapping

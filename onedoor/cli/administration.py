@@ -16,7 +16,7 @@ import click
 from auth import users
 from auth.attribution import Attribution
 from auth.authentication import Principal
-from auth.policy import Groups
+from auth.groups import Groups
 from onedoor.audit.acts import ActRecorder
 from onedoor.audit.log import AuditLogUnavailable, open_audit_log
 from onedoor.audit.record import AuditedChange, Surface, derive_redaction_key, hash_scalar

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from auth.policy import Groups
+from auth.groups import Groups
 from onedoor import config
 from onedoor.errors import build_unknown_name_error
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
-from auth.policy import Groups
+from auth.groups import Groups
 from auth.users import list_unregistered_memberships
 from onedoor import config
 from onedoor.audit.reader import verify_folder
@@ -181,6 +181,9 @@ def check(context: CommandContext) -> None:
     with context.open_database() as database:
         unregistered = list_unregistered_memberships(database, company.groups)
         click.echo("state: good")
+    if unreachable := company.groups.list_owners_without_contact():
+        names = ", ".join(f"`{owner}`" for owner in unreachable)
+        click.echo(f"groups: no contact for {names}: denials cannot say whom to ask until `owners` in groups.toml does")
     for email, group in unregistered:
         click.echo(f"state: `{email}` is in `{group}`, which is not registered in groups.toml and counts for nothing")
     if not os.access(settings.records.folder, os.W_OK):

@@ -42,12 +42,19 @@ folder = "records"
 """
 
 GROUPS = """\
-# The functional groups of this company: what each is for, and the group that answers for it.
-# `everyone` and `audit` are always registered.
+# The functional groups of this company, and the teams that answer for them: docs/groups.md of Onedoor.
+# `everyone`, `audit`, `user-administration` and `access-review` are always registered.
+
+# [owners.platform]
+# contact = "platform@example.com"
+
+# [owners."sales operations"]
+# contact = "#sales-operations"
 
 # [sales]
 # purpose = "Wins customers and agrees their orders."
-# owner = "sales"
+# owner = "sales operations"
+# from = ["directory-group-of-sales"]
 """
 
 README = """\

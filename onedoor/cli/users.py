@@ -8,8 +8,8 @@ import click
 
 from auth import api_keys, users
 from auth.attribution import Attribution
+from auth.groups import EVERYONE
 from auth.key_format import DEFAULT_KEY_DAYS, mint_api_key
-from auth.policy import EVERYONE
 from auth.users import User
 from onedoor.cli.administration import Administrator, RegisterContext, Subject, on_record
 from onedoor.cli.tables import format_day, format_minute, print_table

@@ -8,7 +8,7 @@ from typing import Any
 
 from auth.api_keys import is_valid_key
 from auth.authentication import Principal
-from auth.policy import EVERYONE
+from auth.groups import EVERYONE
 from onedoor.errors import ConnectorError, ErrorCode, RequestRejected
 from onedoor.exports.columns import build_row_layout, find_lost_column
 from onedoor.exports.models import (

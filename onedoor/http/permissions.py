@@ -11,7 +11,8 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from graphql import GraphQLSchema
 
-from auth.policy import EVERYONE, AccessPolicy, GroupRequirement, SchemaCoordinate
+from auth.groups import EVERYONE
+from auth.policy import AccessPolicy, GroupRequirement, SchemaCoordinate
 from onedoor.audit.record import Surface
 from onedoor.http.audited_route import AuditedRoute
 from onedoor.http.cors import Header

@@ -7,7 +7,7 @@ from typing import Any
 
 from croniter import croniter
 
-from auth.policy import Groups
+from auth.groups import Groups
 from onedoor.errors import ConfigurationError
 from onedoor.jobs.codecs import InvalidJobValue, JobField, dump_instance, list_job_fields
 from onedoor.jobs.declarations import Job, Script

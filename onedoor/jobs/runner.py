@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from auth import users
 from auth.authentication import Principal, find_groups
-from auth.policy import EVERYONE, Groups
+from auth.groups import EVERYONE, Groups
 from onedoor.audit.log import AuditLogUnavailable
 from onedoor.jobs import store, subprocess
 from onedoor.jobs.codecs import InvalidJobValue, build_instance, dump_instance

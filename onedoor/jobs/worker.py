@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeAlias
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from auth.policy import Groups
+from auth.groups import Groups
 from onedoor.audit.acts import ActRecorder
 from onedoor.audit.log import AuditLogUnavailable
 from onedoor.audit.record import RANDOM_BYTES, Surface, build_record_id

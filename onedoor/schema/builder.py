@@ -27,7 +27,8 @@ from graphql import (
     print_ast,
 )
 
-from auth.policy import AccessPolicy, GroupRequirement, Groups, SchemaCoordinate
+from auth.groups import Groups
+from auth.policy import AccessPolicy, GroupRequirement, SchemaCoordinate
 from onedoor.schema.annotations import Allow, Owned
 from onedoor.schema.generate.mutations import add_change_types
 from onedoor.schema.generate.types import build_definitions

@@ -29,7 +29,7 @@ from graphql import (
     visit,
 )
 
-from auth.policy import EVERYONE
+from auth.groups import EVERYONE
 from onedoor.model.catalog import Catalog
 from onedoor.query.selection import ANY_SCALAR, ENTITIES_FIELD, ENTITY_UNION, ID_FIELD, SERVICE_FIELD
 from onedoor.schema.builder import derive_policy, unwrap_type_name

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from auth.policy import Groups
+from auth.groups import Groups
 from onedoor.cli.upgrade import upgrade_company, upgrade_source
 from onedoor.company import build_company_schema, load_company
 from onedoor.config import load_schema_settings

@@ -9,7 +9,8 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
-from auth.policy import EVERYONE, decide
+from auth.groups import EVERYONE
+from auth.policy import decide
 from onedoor.config import SECRET_SUFFIXES, SECTIONS, STATE_DEFAULTS
 from onedoor.connectors.registry import CONNECTORS, load_kind
 from onedoor.connectors.snowflake.tables import list_snowflake_operators

@@ -3,7 +3,7 @@
 import pytest
 from graphql import DocumentNode, parse
 
-from auth.policy import Group, Groups
+from auth.groups import Group, Groups
 from onedoor.schema.builder import check_groups, check_permissions, derive_policy
 from onedoor.schema.reader import SchemaError
 

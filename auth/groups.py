@@ -120,7 +120,8 @@ class Groups:
         missing = [group for group in BUILTIN_GROUPS if group.name not in named]
         self._groups = {**{group.name: group for group in missing}, **named}
         self.names = frozenset(self._groups)
-        self.owners: Mapping[str, Owner] = {owner.name: owner for owner in owners}
+        self.contacts: Mapping[str, str] = {owner.name: owner.contact for owner in owners}
+        """Where each team that is registered is reached, by its name."""
 
     @classmethod
     def load(cls, path: Path) -> "Groups":
@@ -153,13 +154,9 @@ class Groups:
         if name not in self.names:
             raise build_unknown_name_error("group", name, self.names)
 
-    def get_contact(self, owner: str) -> str | None:
-        """Return where a team is reached; None: the register does not say."""
-        return self.owners[owner].contact if owner in self.owners else None
-
     def list_owners_without_contact(self) -> Sequence[str]:
         """Return the owners of groups that cannot be reached, as the register stands."""
-        return sorted({group.owner for group in self} - self.owners.keys())
+        return sorted({group.owner for group in self} - self.contacts.keys())
 
 
 def find_rank(name: str) -> str | None:
@@ -179,8 +176,8 @@ def _check_register(register: Groups, written: Iterable[Group]) -> None:
             register.require(approver)
     for group in written:
         # TRANSITIONAL: a register without any team is one of before teams had a contact
-        if register.owners and group.owner not in register.owners:
-            raise build_unknown_name_error("owner", group.owner, register.owners)
+        if register.contacts and group.owner not in register.contacts:
+            raise build_unknown_name_error("owner", group.owner, register.contacts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,6 +68,7 @@ from onedoor.runtime.quota import READS_QUOTA, ConnectorRateLimiters
 from onedoor.runtime.row_cache import CacheStore, InMemoryCacheStore, RowCache
 from onedoor.schema.builder import build_document, build_from_document, check_groups, compute_version
 from onedoor.schema.federation import build_subgraph
+from onedoor.schema.sdl import add_owner_contacts
 from onedoor.schema.visibility import build_visible_schema
 from onedoor.spi.connector import Connector, ConnectorKind
 from onedoor.storage.database import MetadataDatabase, open_database
@@ -318,7 +319,7 @@ def build_catalog(
     settings: Settings, company: Company, parts: CompanySchema, connectors: Mapping[str, Connector], ledger: Ledger
 ) -> Catalog:
     """Build the catalog over open connectors. Raises SchemaError where a rule names a group nobody registered."""
-    document = build_document(parts.modules)
+    document = add_owner_contacts(build_document(parts.modules), company.groups.contacts)
     schema, policy = build_from_document(document)
     check_groups(policy, company.groups)
     policy = allow_sql(policy, settings.server.sql_shown_to)
@@ -333,6 +334,7 @@ def build_catalog(
     catalog = Catalog(
         schema=schema,
         policy=policy,
+        groups=company.groups,
         mappings=parts.mappings,
         connectors={**known, HISTORY_CONNECTOR: HistoryConnector(ledger, build_tracked_types(parts.mappings, known))},
         subscriptions=parts.subscriptions,

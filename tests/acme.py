@@ -513,6 +513,7 @@ def build_catalog(given: Mapping[str, Connector] | None = None, limits: Limits |
     return Catalog(
         schema=schema,
         policy=rules,
+        groups=GROUPS,
         mappings=bound,
         connectors={
             **(given or sources()),

@@ -29,11 +29,12 @@ export const failed = (errors) => errors.filter((error) => error.extensions?.cod
 
 const DISJUNCTION = new Intl.ListFormat("en-GB", { type: "disjunction" });
 
-/** Return who may see a field and whom to ask: "only for finance or sales; ask finance systems for access". */
+/** Return who may see a field and whom to ask: "only for finance; ask finance (finance@acme.example) for access". */
 export function describeAccess({ extensions }) {
   const lists = (extensions.groups ?? []).map((names) => DISJUNCTION.format(names));
   const groups = lists.length > 1 ? lists.map((names) => `(${names})`).join(" and ") : lists[0];
   const access = groups ? `only for ${groups}` : "not open to any group yet";
-  const contact = extensions.owner ?? (groups && `someone in ${groups}`);
+  const owners = new Set((extensions.groupOwners ?? []).map(({ owner, contact }) => `${owner} (${contact})`));
+  const contact = DISJUNCTION.format(owners) || extensions.owner || (groups && `someone in ${groups}`);
   return contact ? `${access}; ask ${contact} for access` : access;
 }

@@ -5,6 +5,7 @@ where everyone is shown their own view of the schema, the fields of that view.
 """
 
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -62,7 +63,7 @@ async def serve_permissions(request: Request) -> Response:
     key = "permissions", view.requirements_met if engine.catalog.schema_for_groups else None
 
     def describe() -> dict[str, bytes]:
-        permissions = list_field_permissions(engine.catalog.policy, view.schema)
+        permissions = list_field_permissions(engine.catalog.policy, view.schema, engine.catalog.groups.contacts)
         return {"permissions": zlib.compress(orjson.dumps(permissions), GZIP_LEVEL, GZIP_WINDOW_BITS)}
 
     described = await find_or_make(
@@ -80,14 +81,16 @@ async def refuse_method(request: Request) -> Response:
     return _build_json_response(context, 405, b"{}", (b"allow", b"GET, HEAD"))
 
 
-def list_field_permissions(policy: AccessPolicy, schema: GraphQLSchema) -> dict[str, dict[str, Any]]:
-    """List by `Type.field` of a schema its `groups`, one of each list of which is needed, and its `owner`.
+def list_field_permissions(
+    policy: AccessPolicy, schema: GraphQLSchema, contacts: Mapping[str, str]
+) -> dict[str, dict[str, Any]]:
+    """List by `Type.field` of a schema its `groups`, one of each list of which is needed, its `owner` and `contact`.
 
     What the policy knows beside the schema is not named: a view leaves out types of which no field is left, too.
     """
     fields = ((name, field) for name, type in schema.type_map.items() for field in getattr(type, "fields", ()))
     coordinates = [coordinate for coordinate in fields if coordinate in policy.requirements]
-    return {".".join(coordinate): _describe_permission(policy, coordinate) for coordinate in coordinates}
+    return {".".join(coordinate): _describe_permission(policy, coordinate, contacts) for coordinate in coordinates}
 
 
 def minimize_requirements(requirements: tuple[GroupRequirement, ...]) -> list[list[str]]:
@@ -96,9 +99,16 @@ def minimize_requirements(requirements: tuple[GroupRequirement, ...]) -> list[li
     return sorted(sorted(groups) for groups in strict if not any(other < groups for other in strict))
 
 
-def _describe_permission(policy: AccessPolicy, coordinate: SchemaCoordinate) -> dict[str, Any]:
+def _describe_permission(
+    policy: AccessPolicy, coordinate: SchemaCoordinate, contacts: Mapping[str, str]
+) -> dict[str, Any]:
     owner = policy.owners.get(coordinate)
-    return {"groups": minimize_requirements(policy.requirements[coordinate]), **({"owner": owner} if owner else {})}
+    contact = contacts.get(owner or "")
+    return {
+        "groups": minimize_requirements(policy.requirements[coordinate]),
+        **({"owner": owner} if owner else {}),
+        **({"contact": contact} if contact else {}),
+    }
 
 
 def _build_json_response(context: RequestContext, status: int, body: bytes, *headers: Header) -> Response:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from graphql import GraphQLSchema
 
 from auth.authentication import Principal
+from auth.groups import Groups
 from auth.policy import AccessPolicy
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.model.constant_columns import add_constant_columns
@@ -212,6 +213,8 @@ class Catalog:
 
     schema: GraphQLSchema
     policy: AccessPolicy
+    groups: Groups = field(default_factory=Groups)
+    """The groups that the policy names, and whom to ask for them."""
     mappings: Mapping[str, TypeMapping]
     connectors: Mapping[str, Connector]
     limits: Limits = field(default_factory=Limits)

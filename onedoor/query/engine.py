@@ -512,9 +512,9 @@ def build_denial_errors(catalog: Catalog, query: PreparedQuery) -> list[GraphQLE
     fields, decisions = map_fields_by_number(query.cached_plan.fields), query.cached_plan.decisions
     denied = [number for number in fields if number in decisions and not decisions[number].allowed]
     return [
-        *(build_forbidden_error(catalog.policy, fields[number], decisions[number], None) for number in denied),
+        *(build_forbidden_error(catalog, fields[number], decisions[number], None) for number in denied),
         *(
-            build_forbidden_rows_error(catalog.policy, member.type, decision, None)
+            build_forbidden_rows_error(catalog, member.type, decision, None)
             for member, decision in find_denied_members(query.cached_plan.plan, query.variables)
             if may_reveal_type(catalog, member.type, decision)
         ),

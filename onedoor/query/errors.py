@@ -1,10 +1,11 @@
 """Collect what goes wrong in a result: one error for each field, however many rows it concerns."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from auth.policy import AccessPolicy, Decision, SchemaCoordinate
+from auth.groups import Groups
+from auth.policy import Decision, SchemaCoordinate
 from onedoor.errors import ConnectorError, ErrorCode, GraphQLErrorInfo, SourceChanged
 from onedoor.model.catalog import Catalog
 from onedoor.query.planner.planner import list_field_columns
@@ -13,6 +14,9 @@ from onedoor.runtime.call_context import WithheldCopy
 
 ResponsePath: TypeAlias = tuple[Any, str | int] | None
 """A place in the result, as (the place above, the step); None is the top."""
+
+REQUEST_MUTATION = "requestAccess"
+"""The mutation of the product that asks for access, where a schema has it."""
 
 
 @dataclass(slots=True)
@@ -95,10 +99,10 @@ def flatten_path(path: ResponsePath) -> tuple[str | int, ...]:
 
 
 def build_forbidden_error(
-    policy: AccessPolicy, selected_field: SelectedField, decision: Decision, nulls: NullOccurrences | None
+    catalog: Catalog, selected_field: SelectedField, decision: Decision, nulls: NullOccurrences | None
 ) -> GraphQLErrorInfo:
-    """Say what is denied, which groups it is open to, who owns it, and how to ask."""
-    return _describe_denial(policy, (selected_field.parent_type, selected_field.name), decision, nulls)
+    """Say what is denied, which groups it is open to, and whom to ask for access."""
+    return _describe_denial(catalog, (selected_field.parent_type, selected_field.name), decision, nulls)
 
 
 def may_reveal_type(catalog: Catalog, type_name: str, decision: Decision) -> bool:
@@ -107,10 +111,10 @@ def may_reveal_type(catalog: Catalog, type_name: str, decision: Decision) -> boo
 
 
 def build_forbidden_rows_error(
-    policy: AccessPolicy, type_name: str, decision: Decision, path: ResponsePath
+    catalog: Catalog, type_name: str, decision: Decision, path: ResponsePath
 ) -> GraphQLErrorInfo:
     """Say of which concrete type rows are left out of a list, or were not searched for a single row."""
-    denial = _describe_denial(policy, (type_name,), decision, None)
+    denial = _describe_denial(catalog, (type_name,), decision, None)
     return replace(
         denial,
         path=flatten_path(path) if path else None,
@@ -125,7 +129,7 @@ def build_withheld_error(catalog: Catalog, copy: WithheldCopy) -> GraphQLErrorIn
     if catalog.schema_for_groups is not None or first is None:
         message = f"`{coordinate}` is not shown, as it was made of what you may not read; ask whoever made it"
         return GraphQLErrorInfo(code=ErrorCode.FORBIDDEN, message=message, extensions={"position": coordinate})
-    denial = _describe_denial(catalog.policy, first.coordinate, first, None)
+    denial = _describe_denial(catalog, first.coordinate, first, None)
     others = f", and {len(copy.denials) - 1:,} more" if len(copy.denials) > 1 else ""
     return replace(
         denial,
@@ -135,24 +139,64 @@ def build_withheld_error(catalog: Catalog, copy: WithheldCopy) -> GraphQLErrorIn
 
 
 def _describe_denial(
-    policy: AccessPolicy, near: SchemaCoordinate, decision: Decision, nulls: NullOccurrences | None
+    catalog: Catalog, near: SchemaCoordinate, decision: Decision, nulls: NullOccurrences | None
 ) -> GraphQLErrorInfo:
     coordinate = ".".join(decision.coordinate)
     unmet = [sorted(requirement) for requirement in decision.unmet or ()]
-    groups = ", and for ".join(" or ".join(requirement) for requirement in unmet) or "no group"
-    owner = policy.owners.get(decision.coordinate) or policy.owners.get(near)
-    remedy = f"; ask {owner} for it" if owner else ""
+    groups = ", and for ".join(map(join_alternatives, unmet)) or "no group"
+    owner = catalog.policy.owners.get(decision.coordinate) or catalog.policy.owners.get(near)
+    contact = catalog.groups.contacts.get(owner or "")
+    group_owners = list_group_owners(catalog.groups, [name for requirement in unmet for name in requirement])
+    request_mutation = find_request_mutation(catalog) if unmet else None
+    remedy = _describe_remedy(group_owners, owner, request_mutation)
     return GraphQLErrorInfo(
         code=ErrorCode.FORBIDDEN,
-        message=f"`{coordinate}` is for {groups}{remedy}",
+        message=f"`{coordinate}` is for {groups}{remedy and f'; {remedy}'}",
         path=flatten_path(nulls.path) if nulls else None,
         extensions={
             "position": coordinate,
             "groups": unmet,
             **({"owner": owner} if owner else {}),
+            **({"contact": contact} if contact else {}),
+            **({"groupOwners": group_owners} if group_owners else {}),
+            **({"requestWith": request_mutation} if request_mutation else {}),
             **({"nulls": nulls.count} if nulls else {}),
         },
     )
+
+
+def list_group_owners(groups: Groups, names: Iterable[str]) -> list[dict[str, str]]:
+    """Return of each of these groups whose owner can be reached the owner and the contact, once."""
+    reachable = (groups[name] for name in dict.fromkeys(names) if name in groups.names)
+    return [
+        {"group": group.name, "owner": group.owner, "contact": contact}
+        for group in reachable
+        if (contact := groups.contacts.get(group.owner)) is not None
+    ]
+
+
+def find_request_mutation(catalog: Catalog) -> str | None:
+    """Return the mutation that asks for access; None: this schema has none."""
+    mutation_type = catalog.schema.mutation_type
+    return REQUEST_MUTATION if mutation_type is not None and REQUEST_MUTATION in mutation_type.fields else None
+
+
+def join_alternatives(names: Sequence[str]) -> str:
+    """Join names as a choice: `engineering, finance or sales`."""
+    return " or ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+def _describe_remedy(
+    group_owners: Sequence[Mapping[str, str]], field_owner: str | None, request_mutation: str | None
+) -> str:
+    """Say how to get access: whoever owns the groups gives it; where nobody says how to reach them, ask the field's."""
+    reachable = dict.fromkeys(f"{item['owner']} ({item['contact']})" for item in group_owners)
+    people = join_alternatives(list(reachable)) or field_owner
+    parts = (
+        f"send `{request_mutation}`" if request_mutation else "",
+        f"ask {people} for it" if people else "",
+    )
+    return ", or ".join(filter(None, parts))
 
 
 def build_unavailable_error(

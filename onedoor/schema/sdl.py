@@ -218,6 +218,29 @@ def strip_documentation(document: DocumentNode) -> DocumentNode:
     return DocumentNode(definitions=tuple(map(_strip_node, definitions)))
 
 
+def add_owner_contacts(document: DocumentNode, contacts: Mapping[str, str]) -> DocumentNode:
+    """Say in the description of what is `@owned` which team that is, and where it is reached: for introspection.
+
+    `contacts` has the contact of a team by its name; of any other nothing is said.
+    """
+    return DocumentNode(definitions=tuple(_add_owner(definition, contacts) for definition in document.definitions))
+
+
+def _add_owner(node: Any, contacts: Mapping[str, str]) -> Any:
+    fields = getattr(node, "fields", None)
+    changes: dict[str, Any] = {"fields": tuple(_add_owner(member, contacts) for member in fields)} if fields else {}
+    for owner in _list_owners(node):
+        if owner in contacts and node.description is not None:
+            text = f"{node.description.value}\n\nOwner: {owner}, {contacts[owner]}."
+            changes["description"] = _build_description(text)
+    return copy_node(node, **changes) if changes else node
+
+
+def _list_owners(node: Any) -> list[str]:
+    owned = (directive for directive in getattr(node, "directives", None) or () if _is_named_owned(directive))
+    return [argument.value.value for directive in owned for argument in directive.arguments]
+
+
 def _sort_key(node: Any) -> tuple[bool, int, str]:
     name = _read_name(node)
     root_position = ROOTS.index(name) if name in ROOTS else len(ROOTS)

@@ -56,7 +56,7 @@ def test_a_group_says_all_that_is_decided_by_it(tmp_path: Path) -> None:
         exclusive=True,
         grant_max=timedelta(hours=2),
     )
-    assert (groups.get_contact("finance"), groups.get_contact("platform")) == ("#finance", None)
+    assert groups.contacts == {"finance": "#finance"}
 
 
 def test_a_company_may_say_who_answers_for_a_group_of_the_product(tmp_path: Path) -> None:

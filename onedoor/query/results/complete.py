@@ -84,7 +84,7 @@ def build_errors(
     numbered = map_fields_by_number(fields)
     allowed = [field for field in numbered.values() if not is_denied(field, decisions)]
     denied = [
-        build_forbidden_error(catalog.policy, numbered[number], decisions[number], nulls)
+        build_forbidden_error(catalog, numbered[number], decisions[number], nulls)
         for number, nulls in null_log.denied.items()
     ]
     failed = [
@@ -92,7 +92,7 @@ def build_errors(
         for number, nulls in null_log.failed.items()
     ]
     denied_rows = (
-        build_forbidden_rows_error(catalog.policy, type, decisions[number, type], path)
+        build_forbidden_rows_error(catalog, type, decisions[number, type], path)
         for (number, type), path in null_log.denied_types.items()
         if may_reveal_type(catalog, type, decisions[number, type])
     )

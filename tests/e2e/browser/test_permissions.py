@@ -95,7 +95,7 @@ def test_what_is_shown_decides_as_the_rules_do(groups: list[str]) -> None:
     held = frozenset({"everyone", *groups})
     shown = {
         name
-        for name, field_permission in list_field_permissions(rules, schema).items()
+        for name, field_permission in list_field_permissions(rules, schema, {}).items()
         if all(held & {*names} for names in field_permission["groups"])
     }
 
@@ -119,7 +119,7 @@ def test_under_own_views_nothing_is_named_that_the_view_does_not_have(groups: li
     document = build_document(load_schema_modules())
     _, policy = build_from_document(document)
     view = build_visible_schema(document, policy, frozenset({"everyone", *groups}))
-    named = list_field_permissions(policy, view)
+    named = list_field_permissions(policy, view, {})
     fields = {f"{name}.{field}" for name, type in view.type_map.items() for field in getattr(type, "fields", ())}
     assert set(named) <= fields
     assert ("EmployeeHaving.sum" in named) == ("people" in groups or "finance" in groups)

@@ -43,12 +43,14 @@ function ErrorItem({ message, path, extensions = {} }) {
   );
 }
 
-function Forbidden({ position, groups = [], owner, path, nulls }) {
+function Forbidden({ position, groups = [], groupOwners = [], owner, path, nulls }) {
+  const owners = new Set(groupOwners.map(({ owner, contact }) => `${owner} (${contact})`));
+  const whom = owners.size ? formatGroups([[...owners]]) : (owner ?? `someone in ${formatGroups(groups)}`);
   const times = nulls > 1 ? `${nulls} times, first at ` : "at ";
   return (
     <p>
       <code>{position}</code> is for <strong>{formatGroups(groups)}</strong>. Ask{" "}
-      <strong>{owner ?? `someone in ${formatGroups(groups)}`}</strong> for it.
+      <strong>{whom}</strong> for it.
       {path && (
         <small>
           Null {times}

@@ -201,8 +201,9 @@ def test_a_new_company_checks_and_has_a_first_key(tmp_path: Path) -> None:
     assert run("new", str(folder))[0] == 0
     assert run("--company", str(folder), "check") == (
         0,
-        "settings: good\ncompany: good, company\nstate: good\nrecords: good\nschema: good\n"
-        "documents: good, 0 of them\n",
+        "settings: good\ncompany: good, company\n"
+        "groups: no contact for `platform`: denials cannot say whom to ask until `owners` in groups.toml does\n"
+        "state: good\nrecords: good\nschema: good\ndocuments: good, 0 of them\n",
     )  # fmt: skip
     assert (folder / "secrets/pepper").stat().st_mode & 0o777 == 0o600
 

@@ -178,12 +178,12 @@ def check(context: CommandContext) -> None:
     click.echo("settings: good")
     company = context.load_company()
     click.echo(f"company: good, {company.folder.name or company.folder}")
-    with context.open_database() as database:
-        unregistered = list_unregistered_memberships(database, company.groups)
-        click.echo("state: good")
     if unreachable := company.groups.list_owners_without_contact():
         names = ", ".join(f"`{owner}`" for owner in unreachable)
         click.echo(f"groups: no contact for {names}: denials cannot say whom to ask until `owners` in groups.toml does")
+    with context.open_database() as database:
+        unregistered = list_unregistered_memberships(database, company.groups)
+        click.echo("state: good")
     for email, group in unregistered:
         click.echo(f"state: `{email}` is in `{group}`, which is not registered in groups.toml and counts for nothing")
     if not os.access(settings.records.folder, os.W_OK):

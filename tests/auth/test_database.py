@@ -86,4 +86,4 @@ def test_no_secret_is_in_the_database_nor_in_what_is_shown_of_it(state: Metadata
 def test_the_register_names_each_group_once_with_a_registered_owner() -> None:
     names = [group.name for group in GROUPS]
     assert len(set(names)) == len(names)
-    assert all(group.owner in GROUPS.names and group.purpose for group in GROUPS)
+    assert all(group.owner in GROUPS.contacts and group.purpose for group in GROUPS)

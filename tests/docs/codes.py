@@ -114,9 +114,10 @@ CODES: Mapping[ErrorCode, ErrorDescription] = {
         when="A field was denied, because you are not in the groups that it, or something its arguments name, "
         "requires.",
         statuses=("200", "200; 400 under `allOrNothing`"),
-        remedy="Leave it out, or ask its owner for the group.",
-        extensions="`position`, `groups` (a list of lists: one group of each will do), `owner` where one is named, "
-        "`nulls` (how many values were denied)",
+        remedy="Leave it out, or ask the owner of one of the groups for it, as the message says.",
+        extensions="`position`, `groups` (a list of lists: one group of each will do), `owner` and `contact` of the "
+        "field where they are registered, `groupOwners` (for each group the `group`, its `owner` and `contact`), "
+        "`requestWith` (the mutation that asks for access, where there is one), `nulls` (how many values were denied)",
         query="{ employees(first: 1) { nodes { salary } } }",
     ),
     ErrorCode.NULL_VALUE: ErrorDescription(

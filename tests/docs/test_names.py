@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import pytest
 
+from auth.groups import Groups, Sensitivity
 from onedoor import config
 from onedoor.cli import main
 from tests.docs.pages import PAGES, ROOT, blocks, prose
@@ -64,12 +65,19 @@ def test_a_named_command_is_there(page: Path) -> None:
 
 @pytest.mark.parametrize("page", BY_PAGE)
 def test_settings_can_be_read(page: Path, tmp_path: Path) -> None:
-    for block in blocks(page, "toml"):
+    for block in (block for block in blocks(page, "toml") if "groups" not in block.words):
         path = tmp_path / "onedoor.toml"
         path.write_text(block.text, encoding="utf-8")
         assert config.load_settings(path, ENVIRONMENT).sources.keys() == set(
             re.findall(r"\[sources\.(\w+)\]", block.text)
         )
+
+
+def test_a_register_of_groups_can_be_read(tmp_path: Path) -> None:
+    (block,) = (block for page in PAGES for block in blocks(page, "toml") if "groups" in block.words)
+    path = tmp_path / "groups.toml"
+    path.write_text(block.text, encoding="utf-8")
+    assert Groups.load(path)["finance"].sensitivity is Sensitivity.SENSITIVE
 
 
 @pytest.mark.parametrize("page", BY_PAGE)

@@ -68,7 +68,9 @@ async def test_an_export_is_a_job(tmp_path: Path) -> None:
         {
             "rows": 100,
             "files": [f"/exports/{row['id']}/export.csv"],
-            "leftOut": ["creditLimit: `Customer.creditLimit` is for finance; ask sales operations for it"],
+            "leftOut": [
+                "creditLimit: `Customer.creditLimit` is for finance; ask finance (finance@acme.example) for it"
+            ],
         },
     )
     assert len(body.splitlines()) == 101

@@ -164,7 +164,10 @@ async def test_what_is_withheld_is_in_the_record_and_in_the_errors(tmp_path: Pat
     for record in records:
         assert sorted((item["field"], item["reason"]) for item in record["withheld"]) == withheld
     assert [record["outcome"] for record in records] == ["partial", "refused"]
-    denial = "as it was made of what you may not read: `Employee.salary` is for finance or people; ask payroll for it"
+    denial = (
+        "as it was made of what you may not read: `Employee.salary` is for finance or people;"
+        " ask finance (finance@acme.example) or people (people@acme.example) for it"
+    )
     assert sorted(error.message for error in result.errors) == [
         f"`{field}` is not shown, {denial}" for field, _ in withheld
     ]
@@ -191,7 +194,9 @@ async def test_everything_that_denies_a_copy_is_on_record(tmp_path: Path) -> Non
     ]  # fmt: skip
     assert record["attempted"] == ["Employee.hiredOn", "Employee.salary"]
     (error,) = result.errors
-    assert error.message.endswith("`Employee.hiredOn` is for people; ask people operations for it, and 1 more")
+    assert error.message.endswith(
+        "`Employee.hiredOn` is for people; ask people (people@acme.example) for it, and 1 more"
+    )
 
 
 async def test_under_own_views_it_is_not_named_what_a_job_read(tmp_path: Path) -> None:

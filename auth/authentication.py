@@ -223,7 +223,7 @@ def look_up_key(database: MetadataDatabase, groups: Groups, key_id: str) -> KeyR
     memberships = tuple(read_membership(row) for row in rows if row.group_name in groups.names)
     principal = Principal(
         person_id=row.person_id, first_name=row.first_name, last_name=row.last_name, email=row.email,
-        groups=find_groups(memberships), grants=(), key_id=key_id, key_created=row.created_at,
+        groups=find_groups(groups, memberships, database.now()), grants=(), key_id=key_id, key_created=row.created_at,
         key_expires=row.expires_at, secret=row.secret, key_used=row.used_at, owner_group=row.owner_group,
         memberships=memberships, attributes=load_attributes(row.attributes),
     )  # fmt: skip
@@ -244,6 +244,10 @@ def _build_former_secret(row: Any, principal: Principal) -> KeySecret | None:
     return KeySecret(digest=row.previous_digest, until=row.previous_until, principal=principal)
 
 
-def find_groups(memberships: Iterable[Membership]) -> frozenset[str]:
-    """Return the groups in which memberships put a user: the union over all sources."""
-    return frozenset(membership.group for membership in memberships)
+def find_groups(groups: Groups, memberships: Iterable[Membership], now: datetime) -> frozenset[str]:
+    """Return the registered groups in which a user is now: the union over all sources, without what is stale."""
+    return frozenset(
+        membership.group
+        for membership in memberships
+        if membership.group in groups.names and not groups[membership.group].is_stale(membership, now)
+    )

@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from auth.memberships import Membership, MembershipSource
 from onedoor.errors import ConfigurationError, build_unknown_name_error
 
 EVERYONE, AUDIT = "everyone", "audit"
@@ -31,9 +32,6 @@ RANKS = frozenset(
 
 CONTACT = re.compile(r"[^@\s<>]+@[^@\s<>]+\.[^@\s<>.]+|#[^\s#@<>]+|https://[^\s<>]+")
 """An e-mail address, a channel or a link."""
-
-LOCAL_SOURCE = "local"
-"""The source of memberships that people gave, not a directory."""
 
 STALE_AFTER_HOURS = 24
 
@@ -77,9 +75,10 @@ class Group:
     """Whether a grant of it has one holder at a time."""
     grant_max: timedelta = timedelta(hours=GRANT_MAX_HOURS)
 
-    def is_stale(self, source: str, confirmed_at: datetime, now: datetime) -> bool:
-        """Say whether a membership from a source, confirmed last at this time, has ceased to count."""
-        return self.stale_after is not None and source != LOCAL_SOURCE and now - confirmed_at > self.stale_after
+    def is_stale(self, membership: Membership, now: datetime) -> bool:
+        """Say whether a membership of this group has ceased to count, as its directory has not confirmed it."""
+        is_from_directory = membership.source is not MembershipSource.LOCAL
+        return self.stale_after is not None and is_from_directory and now - membership.confirmed_at > self.stale_after
 
 
 BUILTIN_GROUPS = (

@@ -329,7 +329,7 @@ def _load_user_principal(database: MetadataDatabase, registered: Groups, run: Jo
         first_name=user.first_name,
         last_name=user.last_name,
         email=user.email,
-        groups=find_groups(memberships),
+        groups=find_groups(registered, memberships, database.now()),
         grants=(),
         key_id=run.key_id or "",
         key_created=run.created_at,

@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 
 from auth import users
+from auth.authentication import find_groups
 from auth.groups import RANKS, Group, Groups, Sensitivity, find_rank
+from auth.memberships import Membership, MembershipSource
 from onedoor.errors import ConfigurationError
 from onedoor.storage.database import MetadataDatabase
 
 FINANCE = '[finance]\npurpose = "Keeps the books."\nowner = "finance"\n'
 SENSITIVE = f'{FINANCE}sensitivity = "sensitive"\n'
+SCIM = MembershipSource.SCIM
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 
 
@@ -147,15 +150,28 @@ def test_a_rank_is_a_whole_word_in_any_case(name: str, rank: str | None) -> None
 @pytest.mark.parametrize(
     ("text", "source", "age", "is_stale"),
     [
-        pytest.param(FINANCE, "scim", timedelta(days=999), False, id="a normal group's never is"),
-        pytest.param(SENSITIVE, "scim", timedelta(hours=24), False, id="a sensitive group's is not within a day"),
-        pytest.param(SENSITIVE, "scim", timedelta(hours=24, seconds=1), True, id="a sensitive group's is after a day"),
-        pytest.param(SENSITIVE, "local", timedelta(days=999), False, id="what no directory gave, none confirms"),
-        pytest.param(f"{SENSITIVE}stale_after_hours = 48", "ldap", timedelta(hours=30), False, id="a limit of its own"),
+        pytest.param(FINANCE, SCIM, timedelta(days=999), False, id="a normal group's never is"),
+        pytest.param(SENSITIVE, SCIM, timedelta(hours=24), False, id="a sensitive group's is not within a day"),
+        pytest.param(SENSITIVE, SCIM, timedelta(hours=24, seconds=1), True, id="a sensitive group's is after a day"),
+        pytest.param(
+            SENSITIVE, MembershipSource.LOCAL, timedelta(days=999), False, id="what no directory gave, none confirms"
+        ),
+        pytest.param(
+            f"{SENSITIVE}stale_after_hours = 48",
+            MembershipSource.LDAP,
+            timedelta(hours=30),
+            False,
+            id="a limit of its own",
+        ),
     ],
 )
-def test_a_membership_goes_stale(tmp_path: Path, text: str, source: str, age: timedelta, is_stale: bool) -> None:
-    assert load(tmp_path, text)["finance"].is_stale(source, NOW - age, NOW) is is_stale
+def test_a_membership_goes_stale(
+    tmp_path: Path, text: str, source: MembershipSource, age: timedelta, is_stale: bool
+) -> None:
+    membership = Membership(group="finance", source=source, since=NOW - timedelta(days=999), confirmed_at=NOW - age)
+    groups = load(tmp_path, text)
+    assert groups["finance"].is_stale(membership, NOW) is is_stale
+    assert find_groups(groups, [membership], NOW) == (frozenset() if is_stale else {"finance"})
 
 
 def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:

@@ -62,7 +62,8 @@ async def test_a_column_denied_in_the_middle_ends_the_export(exporter: Exporter)
     summary = await run(exporter, FakeHost(lambda looks: held if looks <= 3 else left), text, "sales", "finance")
     assert (summary.state, summary.reason) == (
         ExportState.REFUSED,
-        "`creditLimit` may not be read any more: `Customer.creditLimit` is for finance; ask finance (finance@acme.example) for it",
+        "`creditLimit` may not be read any more: `Customer.creditLimit` is for finance;"
+        " ask finance (finance@acme.example) for it",
     )
 
 

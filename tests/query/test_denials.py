@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from graphql import build_schema
@@ -66,9 +67,9 @@ def describe(catalog: Catalog, *requirements: Iterable[str]) -> str:
             id="all that is missing",
         ),
         pytest.param(
-            REACHABLE, [{"support"}], "`Order.cost` is for support; ask order desk for it", id="the field's where none is"
+            REACHABLE, [{"support"}], "`Order.cost` is for support; ask order desk for it", id="or else the field's"
         ),
-        pytest.param(Groups(), [{"finance"}], "`Order.cost` is for finance; ask order desk for it", id="an old register"),
+        pytest.param(Groups(), [{"finance"}], "`Order.cost` is for finance; ask order desk for it", id="old register"),
         pytest.param(REACHABLE, [], "`Order.cost` is for no group; ask order desk for it", id="what nobody opened"),
     ],
 )  # fmt: skip
@@ -107,12 +108,13 @@ def test_everything_in_acmes_schema_has_an_owner_who_can_be_reached() -> None:
 
 def test_introspection_says_where_owners_are_reached() -> None:
     document = add_owner_contacts(acme.load_document(), {"payroll": "payroll@acme.example"})
+    definitions: tuple[Any, ...] = document.definitions
     descriptions = {
         f"{node.name.value}.{field.name.value}": field.description.value
-        for node in document.definitions
+        for node in definitions
         for field in getattr(node, "fields", None) or ()
         if field.description and "Owner: " in field.description.value
     }
     assert descriptions == {
-        "Employee.salary": "Per year, in euros, before tax.\n\nOwner: payroll, payroll@acme.example."
+        "Employee.salary": "The yearly salary before tax, in euros.\n\nOwner: payroll, payroll@acme.example."
     }

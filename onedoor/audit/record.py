@@ -306,14 +306,20 @@ def normalize_document(document: DocumentNode) -> str:
 
     Names, enum values and null stay: they come from the schema, or the client chose them as names.
     """
-    return print_ast(visit(document, LiteralBlanker()))
+    return print_ast(_blank_literals(document)[0])
 
 
 def hash_literals(document: DocumentNode, key: bytes) -> tuple[str, ...]:
     """Hash what `normalize_document` replaced, in the order of the `$` it left."""
+    return tuple(hash_scalar(scalar, value, key) for scalar, value in _blank_literals(document)[1])
+
+
+def _blank_literals(document: DocumentNode) -> tuple[DocumentNode, list[tuple[str, str]]]:
+    """Return the document without its literals, and these as (scalar, canonical value)."""
     blanker = LiteralBlanker()
-    visit(document, blanker)
-    return tuple(hash_scalar(scalar, value, key) for scalar, value in blanker.replaced)
+    blanked = visit(document, blanker)
+    blanker.enter_leave_map.clear()  # it leads to the visitor: both would wait for the garbage collector
+    return blanked, blanker.replaced
 
 
 def hash_variables(variables: Mapping[str, Any], key: bytes) -> dict[str, Any]:

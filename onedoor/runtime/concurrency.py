@@ -132,6 +132,7 @@ class ScheduledCall:
     def cancel(self) -> None:
         """Forget the call; it does not matter whether it was made."""
         self._queue.calls.pop(self, None)
+        self.call = do_nothing  # whoever is called mostly leads here: both would wait for the garbage collector
 
 
 class Deadline:
@@ -161,6 +162,10 @@ class Deadline:
     def _expire(self) -> None:
         self.expired = True
         self._task.cancel()
+
+
+def do_nothing() -> None:
+    """Do nothing."""
 
 
 class _TimerQueue:
@@ -251,8 +256,11 @@ def _resume(iterator: Generator[Any, Any, Result], awaited: Any) -> Generator[An
             value = yield awaited
         except BaseException as thrown:
             error = thrown
+        awaited = None
         try:
             awaited = iterator.send(value) if error is None else iterator.throw(error)
         except StopIteration as end:
             result: Result = end.value
             return result
+        finally:
+            del error  # what fails leads to this frame: neither may lead back, or both wait for the garbage collector

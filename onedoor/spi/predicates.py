@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 Value: TypeAlias = bool | int | float | str | Decimal | date | datetime | tuple[str, ...] | None
@@ -113,20 +114,18 @@ def fold_predicate(
     to another collection: a `leaf` that needs it folds it anew. `negated_leaf` gives the value of a Not over a leaf,
     where that is more than the negation of the leaf's value.
     """
-
-    def visit(node: Any) -> Folded:
-        kind = type(node)
-        if kind is And:
-            return conjunction([visit(part) for part in node.parts])
-        if kind is Or:
-            return disjunction([visit(part) for part in node.parts])
-        if kind is not Not:
-            return leaf(node)
-        if negated_leaf is not None and is_leaf(node.part):
-            return negated_leaf(node.part)
-        return negation(visit(node.part))
-
-    return visit(predicate)
+    kind = type(predicate)
+    if kind not in CONNECTIVES:
+        return leaf(predicate)
+    if kind is Not and negated_leaf is not None and is_leaf(predicate.part):
+        return negated_leaf(predicate.part)
+    fold = partial(
+        fold_predicate, leaf=leaf, conjunction=conjunction, disjunction=disjunction, negation=negation,
+        negated_leaf=negated_leaf,
+    )  # fmt: skip
+    if kind is Not:
+        return negation(fold(predicate.part))
+    return (conjunction if kind is And else disjunction)([fold(part) for part in predicate.parts])
 
 
 def is_leaf(predicate: Any) -> bool:

@@ -183,7 +183,7 @@ def build_object_factory(
     return ObjectFactory(
         column_inputs=tuple(compiler.column_inputs),
         computed_inputs=tuple(compiler.computed_inputs),
-        build=namespace["build"],
+        build=namespace.pop("build"),  # left there, it would lead to itself
     )
 
 

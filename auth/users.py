@@ -187,16 +187,20 @@ def set_attributes(
 def deactivate_user(database: MetadataDatabase, user: str, attribution: Attribution = UNATTRIBUTED) -> None:
     """Deactivate a user and revoke their key; their records stay. Doing so twice changes nothing."""
     with database.write_transaction() as connection:
-        row, now = find_user(connection, user), database.now()
-        if row.deactivated_at is not None:
-            return
-        connection.execute(update(user_table).filter_by(id=row.id).values(deactivated_at=now))
-        _name_user_change(connection, attribution, row.id, "deactivate")
-        unrevoked = key_table.c.person_id == row.id, key_table.c.revoked_at.is_(None)
-        for key_id in connection.execute(select(key_table.c.id).where(*unrevoked)).scalars().all():
-            connection.execute(update(key_table).filter_by(id=key_id).values(revoked_at=now))
-            name_change(connection, attribution, AdministrativeChange(type="Key", id=key_id, verb="revoke"))
-        end_membership_periods(connection, {"person_id": row.id}, until=now, attribution=attribution)
+        row = find_user(connection, user)
+        if row.deactivated_at is None:
+            deactivate(connection, row.id, now=database.now(), attribution=attribution)
+
+
+def deactivate(connection: Connection, person_id: str, *, now: datetime, attribution: Attribution) -> None:
+    """Deactivate an active user by id and revoke their key, in a transaction of the caller."""
+    connection.execute(update(user_table).filter_by(id=person_id).values(deactivated_at=now))
+    _name_user_change(connection, attribution, person_id, "deactivate")
+    unrevoked = key_table.c.person_id == person_id, key_table.c.revoked_at.is_(None)
+    for key_id in connection.execute(select(key_table.c.id).where(*unrevoked)).scalars().all():
+        connection.execute(update(key_table).filter_by(id=key_id).values(revoked_at=now))
+        name_change(connection, attribution, AdministrativeChange(type="Key", id=key_id, verb="revoke"))
+    end_membership_periods(connection, {"person_id": person_id}, until=now, attribution=attribution)
 
 
 def activate_user(database: MetadataDatabase, user: str, attribution: Attribution = UNATTRIBUTED) -> User:
@@ -208,14 +212,19 @@ def activate_user(database: MetadataDatabase, user: str, attribution: Attributio
         row, now = find_user(connection, user), database.now()
         if row.deactivated_at is None:
             raise ConfigurationError(f"`{row.email}` is active")
-        connection.execute(update(user_table).filter_by(id=row.id).values(deactivated_at=None))
-        _name_user_change(connection, attribution, row.id, "activate")
-        connection.execute(update(membership_table).filter_by(person_id=row.id).values(since=now))
-        for membership in load_memberships(connection, [row.id])[row.id]:
-            key = MembershipKey(person_id=row.id, group=membership.group, source=membership.source)
-            begin_membership_period(connection, key, since=now, attribution=attribution)
+        activate(connection, row.id, now=now, attribution=attribution)
         (activated,) = _load_users(connection, select(user_table).filter_by(id=row.id))
     return activated
+
+
+def activate(connection: Connection, person_id: str, *, now: datetime, attribution: Attribution) -> None:
+    """Activate a deactivated user by id, in a transaction of the caller."""
+    connection.execute(update(user_table).filter_by(id=person_id).values(deactivated_at=None))
+    _name_user_change(connection, attribution, person_id, "activate")
+    connection.execute(update(membership_table).filter_by(person_id=person_id).values(since=now))
+    for membership in load_memberships(connection, [person_id])[person_id]:
+        key = MembershipKey(person_id=person_id, group=membership.group, source=membership.source)
+        begin_membership_period(connection, key, since=now, attribution=attribution)
 
 
 def list_users(database: MetadataDatabase, *, group: str | None = None) -> tuple[User, ...]:

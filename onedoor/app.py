@@ -5,7 +5,7 @@ import hmac
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,10 +13,14 @@ from functools import cache, partial
 from importlib import import_module
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from fastapi import APIRouter
 
 from auth.api_keys import has_demo_keys
 from auth.authentication import Principal, open_authenticator
+from auth.directory.settings import DirectorySettings
+from auth.groups import Groups
 from onedoor.audit.log import open_audit_log
 from onedoor.audit.record import derive_redaction_key
 from onedoor.company import Company, CompanySchema, build_company_schema, load_company
@@ -75,6 +79,9 @@ from onedoor.storage.database import MetadataDatabase, open_database
 from onedoor.storage.events import EventLog
 from onedoor.storage.private_files import restrict_to_owner, set_private_umask
 
+if TYPE_CHECKING:
+    from onedoor.http.scim import ScimEndpoint
+
 log = logging.getLogger("onedoor")
 
 CONFIG_VARIABLE, COMPANY_VARIABLE = "ONEDOOR_CONFIG", "ONEDOOR_COMPANY"
@@ -108,12 +115,13 @@ class App:
         self.app_state: AppState | None = None
         self.graphiql = load_graphiql()
         self.pages: list[StaticFiles] = []
-        self.routes = build_routes(self.graphiql)
+        self.routers = load_directory_routers(settings.directory) if settings is not None else ()
+        self.routes = build_routes(self.graphiql, routers=self.routers)
 
     def mount_pages(self, path: str, folder: Path) -> None:
         """Serve the files of a folder below `path`, beside the product's own routes."""
         self.pages.append(StaticFiles(folder, mount_path=path))
-        self.routes = build_routes(self.graphiql, *self.pages)
+        self.routes = build_routes(self.graphiql, *self.pages, routers=self.routers)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -305,9 +313,23 @@ async def open_app(settings: Settings, company: Company, *, start_jobs: bool = F
             job_runtime=job_runtime,
             health=HealthCheck(connectors),
             export_store=export_store,
+            scim=open_scim(settings.directory, database, company.groups),
         )
         stack.callback(app_state.turned_away.flush)
         yield app_state
+
+
+def load_directory_routers(settings: DirectorySettings) -> Sequence[APIRouter]:
+    """Load the routes of the directory that is configured, and the vendors' libraries they need."""
+    return [import_module("onedoor.http.scim").router] if settings.scim is not None else []
+
+
+def open_scim(settings: DirectorySettings, database: MetadataDatabase, groups: Groups) -> "ScimEndpoint | None":
+    """Open what serves a directory that pushes; None: none is configured."""
+    if settings.scim is None:
+        return None
+    endpoint: ScimEndpoint = import_module("onedoor.http.scim").open_scim_endpoint(settings, database, groups)
+    return endpoint
 
 
 def list_private_files(settings: Settings) -> list[Path]:

@@ -6,13 +6,14 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from enum import StrEnum
 from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
+from auth.directory.settings import DirectorySettings
 from onedoor.errors import ConfigurationError, build_unknown_name_error
 from onedoor.http.persisted_documents import PersistedDocumentSettings
 from onedoor.jobs.models import JobSettings
@@ -119,6 +120,7 @@ class Settings:
     documents: PersistedDocumentSettings
     jobs: JobSettings
     exports: ExportsSettings
+    directory: DirectorySettings = field(default_factory=DirectorySettings)
     schema: SchemaSettings = field(default_factory=SchemaSettings)
     sources: Mapping[str, SourceSettings]
 
@@ -134,6 +136,7 @@ SECTIONS = {
     "documents": PersistedDocumentSettings,
     "jobs": JobSettings,
     "exports": ExportsSettings,
+    "directory": DirectorySettings,
 }
 
 OLD_NAMES = {
@@ -204,7 +207,7 @@ def parse_options(
     """Make a frozen dataclass of a table of the file: `where` is its name, `folder` what paths are relative to.
 
     Fields may be text, whole numbers, numbers, booleans, paths, StrEnums, tuples of text, or one of these or None; a
-    Mapping is a section whose parts the kind of source checks itself. Raises ConfigurationError.
+    dataclass or None is a section, and a Mapping one whose parts its reader checks. Raises ConfigurationError.
     """
     types = get_type_hints(options_type)
     values = rename_old_settings(require_table(values, where), where)
@@ -336,6 +339,8 @@ def convert_value(value: Any, field_type: Any, where: str, folder: Path) -> Any:
     kind = next(option for option in options if option is not NoneType) if NoneType in options else field_type
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return convert_enum(value, kind, where)
+    if isinstance(kind, type) and is_dataclass(kind):
+        return parse_options(kind, require_table(value, where), where, folder)
     if get_origin(kind) is Mapping:
         return require_table(value, where)
     if get_args(kind) == (str, ...):
@@ -399,6 +404,12 @@ def validate_settings(settings: Settings) -> Settings:
     for name in ("at_once", "lease_seconds", "poll_seconds", "lines", "line_characters", "open_most", "kept_days"):
         if not getattr(settings.jobs, name) > 0:
             raise ConfigurationError(f"`jobs.{name}` must be more than 0")
+    if not settings.directory.removed_people > 0:
+        raise ConfigurationError("`directory.removed_people` must be more than 0")
+    if not 1 <= settings.directory.removed_percent <= 100:
+        raise ConfigurationError("`directory.removed_percent` must be from 1 to 100")
+    if settings.directory.scim is not None and not settings.directory.scim.requests_a_minute > 0:
+        raise ConfigurationError("`directory.scim.requests_a_minute` must be more than 0")
     if not settings.exports.kept_days > 1:
         raise ConfigurationError("`exports.kept_days` must be more than 1")
     for name in ("automatic", "automatic_bytes"):

@@ -145,8 +145,8 @@ def test_settings_shown_by_accident_show_no_secret(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("[limit]", "there is no section `limit`: did you mean `limits`"),
-        ("[zzz]", "there is no section `zzz`: there are `cache`, `documents`, `exports`, `jobs`, `limits`, `records`, "
-         "`schema`, `server`, `sources`, `state`"),
+        ("[zzz]", "there is no section `zzz`: there are `cache`, `directory`, `documents`, `exports`, `jobs`, "
+         "`limits`, `records`, `schema`, `server`, `sources`, `state`"),
         ("[schema.buildin.me]", "there is no section `schema.buildin`: did you mean `schema.builtin`"),
         ("[schema.builtin.mee]", "there is no section `schema.builtin.mee`: did you mean `schema.builtin.me`"),
         ('[schema.builtin.me]\nownr = "x"',
@@ -190,6 +190,12 @@ def test_settings_shown_by_accident_show_no_secret(tmp_path: Path) -> None:
         ("[documents]\nautomatic = -1", "`documents.automatic` must not be less than 0"),
         ("[documents]\ntrusted_only = true",
          "`documents.trusted_only` needs `documents.folder` or `documents.manifest`"),
+        ("[directory.scim]", "`directory.scim.token` is missing"),
+        ('[directory.scim]\ntoken = "a secret"',
+         '`directory.scim.token` holds a secret: write `{ env = "NAME" }` and set that environment variable'),
+        ("[directory]\nscim = 1", "`directory.scim` must be a section: write `[directory.scim]`"),
+        ("[directory]\nremoved_people = 0", "`directory.removed_people` must be more than 0"),
+        ("[directory]\nremoved_percent = 101", "`directory.removed_percent` must be from 1 to 100"),
         ("[sources]\na = 1", "`sources.a` must be a section: write `[sources.a]`"),
     ],
 )  # fmt: skip

@@ -72,6 +72,7 @@ class Surface(StrEnum):
     PERMISSIONS = "permissions"
     SETTLING = "settling"
     CLI = "cli"
+    SCIM = "scim"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,7 +55,7 @@ class AuditedRoute(APIRoute):
     async def _admit_and_handle(self, request: Request, handle: Handler) -> Response | Conclusion:
         context: RequestContext = request.state.context
         rate_limiter = request.state.app_state.rate_limiter
-        refusal = await admit(request.state.app_state, context)
+        refusal = await self.admit(request.state.app_state, context)
         if refusal is not None:
             return refusal
         assert context.principal is not None
@@ -65,12 +65,16 @@ class AuditedRoute(APIRoute):
         with rate_limiter.hold_place(context.principal.key_id):
             return await handle(request)
 
+    async def admit(self, app_state: AppState, context: RequestContext) -> Conclusion | None:
+        """Find the principal of a request. Returns a conclusion where it goes no further."""
+        return await admit(app_state, context)
+
     async def _record(self, app_state: AppState, context: RequestContext, result: Response | Conclusion) -> Response:
         """Return the response once its record is durable."""
         if isinstance(result, Conclusion):
             conclusion, response = result, self.build_refusal(app_state, context, result)
         else:
-            conclusion, response = Conclusion(outcome=AuditOutcome.ANSWERED, status=result.status_code), result
+            conclusion, response = conclude_response(result), result
             if self.endpoint_records:
                 return response
         try:
@@ -87,3 +91,9 @@ class AuditedRoute(APIRoute):
         encoded = encode_response(conclusion.status, JSON, conclusion.errors, ERRORS_MAX, headers=conclusion.headers)
         headers = build_headers(encoded, context, app_state.allowed_origins)
         return build_raw_response(encoded.status, headers, encoded.body)
+
+
+def conclude_response(response: Response) -> Conclusion:
+    """Conclude a request by the status that its endpoint gave it."""
+    outcome = AuditOutcome.ANSWERED if response.status_code < 400 else AuditOutcome.REFUSED
+    return Conclusion(outcome=outcome, status=response.status_code)

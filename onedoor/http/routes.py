@@ -1,5 +1,7 @@
 """Build the FastAPI app of every route but /graphql, which is served as raw ASGI for its speed."""
 
+from collections.abc import Iterable
+
 from fastapi import APIRouter, FastAPI, Request, Response
 
 from onedoor.http import exports, health, permissions
@@ -20,8 +22,11 @@ JSON_HEADER = (b"content-type", b"application/json")
 root_router = APIRouter()
 
 
-def build_routes(*pages: StaticFiles) -> FastAPI:
-    """Build the app; it finds the state of the open server in `request.state.app_state`."""
+def build_routes(*pages: StaticFiles, routers: Iterable[APIRouter] = ()) -> FastAPI:
+    """Build the app; it finds the state of the open server in `request.state.app_state`.
+
+    `routers` are those of what a company has configured.
+    """
     routes = FastAPI(
         docs_url=None,
         redoc_url=None,
@@ -29,7 +34,8 @@ def build_routes(*pages: StaticFiles) -> FastAPI:
         redirect_slashes=False,
         exception_handlers={404: respond_not_found, 405: respond_not_found},
     )
-    for router in (root_router, health.router, exports.router, permissions.audited_router, permissions.router):
+    own_routers = (root_router, health.router, exports.router, permissions.audited_router, permissions.router)
+    for router in (*own_routers, *routers):
         routes.include_router(router)
     for files in pages:
         routes.include_router(files.build_router())

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from auth.authentication import Authenticator
 from onedoor.exports.models import ExportStore
@@ -18,6 +19,9 @@ from onedoor.query.context import QueryEngine
 from onedoor.query.subscriptions import SubscribeFunction, subscribe
 from onedoor.runtime.fair_slots import FairSlots
 from onedoor.runtime.pubsub import InMemoryEventStore, PubSub
+
+if TYPE_CHECKING:
+    from onedoor.http.scim import ScimEndpoint
 
 LIFESPAN_KEY = "onedoor"
 """Where LifespanState is in the state of the ASGI lifespan, which also a wrapped app passes on."""
@@ -64,6 +68,8 @@ class AppState:
     health: HealthCheck = field(default_factory=lambda: HealthCheck({}))
     export_store: ExportStore | None = None
     """The files of exports; None: there are none to download."""
+    scim: "ScimEndpoint | None" = None
+    """Serves the directory that pushes; None: none does."""
 
     turned_away: TurnedAwayRecords = field(init=False)
     """The records of those who have no key, or too many requests."""

@@ -57,6 +57,8 @@ class AuditedRequest:
     principal: Principal | None = None
     request: GraphQLRequest | None = None
     client_request_id: str | None = None
+    operation: str | None = None
+    """What is done, where no GraphQL operation says so."""
     subscription_id: str | None = None
     """The id of the record with which the subscription began that this belongs to."""
     event_count: int | None = None
@@ -187,6 +189,13 @@ class AuditedExecutor:
             raise
         except Exception as error:
             return conclude_failure(audited, error)
+
+    async def begin(self, audited: AuditedRequest, changes: Sequence[AuditedChange]) -> None:
+        """Return when the record of a request has begun, with what is about to be changed. Raises AuditLogUnavailable.
+
+        For requests that the engine does not execute.
+        """
+        await self._build_beginning(audited).append(ExecutionResult(changes=list(changes)))
 
     def _build_beginning(self, audited: AuditedRequest) -> RecordBeginning:
         async def append(result: ExecutionResult) -> None:
@@ -320,6 +329,7 @@ def _collect_facts(audited: AuditedRequest, conclusion: Conclusion, byte_count: 
         bytes=byte_count,
         ms=(perf_counter() - audited.started) * 1000,
         surface=audited.surface,
+        operation=audited.operation,
         subscription=audited.subscription_id,
         events=audited.event_count,
         count=audited.count,

@@ -44,6 +44,8 @@ class RequestFacts:
     bytes: int
     ms: float
     surface: str = Surface.GRAPHQL
+    operation: str | None = None
+    """What was done, where no GraphQL operation says so."""
     subscription: str | None = None
     """The id of the record with which the subscription began that this belongs to."""
     events: int | None = None
@@ -72,7 +74,7 @@ def build_audit_record(
         secret=principal.secret if principal else None,
         groups=tuple(sorted(principal.groups)) if principal else (),
         grants=principal.grants if principal else (),
-        operation=operation_name.value if operation_name else None,
+        operation=operation_name.value if operation_name else facts.operation,
         document=facts.request.document_id if facts.request else None,
         operation_hash=document.get("operation_hash"),
         text=document.get("text"),

@@ -3,7 +3,7 @@
 import ast
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, is_dataclass
 from itertools import pairwise
 from pathlib import Path
 from types import NoneType
@@ -173,7 +173,7 @@ def kind_settings(kind: str) -> Iterator[str]:
 
 def settings() -> str:
     parts = []
-    for section, of in SECTIONS.items():
+    for section, of in list_sections(SECTIONS):
         result = docstrings(of)
         given = STATE_DEFAULTS if section == "state" else {}
         rows = [
@@ -184,10 +184,25 @@ def settings() -> str:
     return "\n\n".join(parts)
 
 
+def list_sections(sections: Mapping[str, type]) -> Iterator[tuple[str, type]]:
+    """Yield each section by its name, and the sections in it."""
+    for name, of in sections.items():
+        yield name, of
+        nested = {field: find_section(kind) for field, kind in get_type_hints(of).items()}
+        yield from list_sections({f"{name}.{field}": kind for field, kind in nested.items() if kind is not None})
+
+
+def find_section(kind: Any) -> type | None:
+    """Return the dataclass of a setting that is a section, if it is one."""
+    return next((argument for argument in get_args(kind) if is_dataclass(argument)), None)
+
+
 def declared(of: Any) -> Iterator[tuple[str, str, str]]:
-    """Yield name, type and default of each setting."""
+    """Yield name, type and default of each setting; sections are told by themselves."""
     types = get_type_hints(of)
     for field in fields(of):
+        if find_section(types[field.name]) is not None:
+            continue
         secret = field.name.endswith(SECRET_SUFFIXES)
         missing = "must be given" + (', as `{ env = "NAME" }`' if secret else "")
         yield field.name, typed(types[field.name]), missing if field.default is MISSING else format_value(field.default)

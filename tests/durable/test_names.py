@@ -270,6 +270,14 @@ TABLES = {
     "until removed_by removed_reason removed_record source",
     "key": "id person_id digest demo created_at expires_at revoked_at secret rotated_at previous_digest "
     "previous_secret previous_until grace used_at",
+    "directory_user": "id source external_id user_name user_name_folded active person_id resource version "
+    "created_at modified_at",
+    "directory_group": "id source external_id display_name resource version created_at modified_at",
+    "directory_member": "group_id member_id is_group display",
+    "directory_person": "person_id source since",
+    "directory_sync": "id source started_at ended_at state failure decided_by decided_reason decided_record decided_at",
+    "directory_change": "id sync_id source at kind subject person_id group_name detail record_id",
+    "directory_progress": "source holder held_until marks compared_at",
     "administrative_change": "record_id type subject verb",
     "intent": "id person key_id groups mutation idempotency_key body input reason record steps "
     "leads begun_at lease_until owner state stands",
@@ -292,6 +300,12 @@ TABLES = {
 INDEXES = [
     "change_by_record",
     "change_by_row",
+    "directory_change_by_kind",
+    "directory_change_by_sync",
+    "directory_group_by_name",
+    "directory_member_by_member",
+    "directory_sync_by_source",
+    "directory_user_by_external_id",
     "event_at",
     "intent_by_key",
     "intent_one_each",
@@ -321,12 +335,13 @@ def test_the_tables_of_the_metadata_database_and_their_columns(tmp_path: Path) -
     assert columns == TABLES
     indexes = state_rows(tmp_path, "SELECT name FROM sqlite_master WHERE type = 'index' AND name NOT LIKE 'sqlite_%'")
     assert sorted(str(row["name"]) for row in indexes) == INDEXES
-    assert state_rows(tmp_path, "SELECT version_num FROM alembic_version") == [{"version_num": "sources_and_secrets"}]
+    assert state_rows(tmp_path, "SELECT version_num FROM alembic_version") == [{"version_num": "directories"}]
 
 
 def test_the_revisions_of_the_metadata_database() -> None:
     revisions = ScriptDirectory(str(MIGRATIONS_FOLDER)).walk_revisions()
     assert [(revision.revision, revision.down_revision) for revision in revisions] == [
+        ("directories", "sources_and_secrets"),
         ("sources_and_secrets", "membership_periods"), ("membership_periods", "record_indexes"),
         ("record_indexes", "job_reads"), ("job_reads", "jobs"),
         ("jobs", "events_0001"),

@@ -16,6 +16,7 @@ APART = frozenset({"tests", "docs", "benchmarks", "requirements"})
 """Folders beside the product; what they import is their own affair."""
 
 CONNECTORS = ("onedoor/connectors", "demo")
+DIRECTORY = ("auth/directory", "onedoor/http/scim.py")
 DATABASE = (
     "onedoor/storage", "onedoor/mutations", "onedoor/jobs", "onedoor/connectors", "onedoor/cli", "auth", "demo",
 )  # fmt: skip
@@ -42,6 +43,10 @@ PLACES = {
     "slack_sdk": CONNECTORS,
     "google": CONNECTORS,
     "snowflake": CONNECTORS,
+    "scim2_models": DIRECTORY,
+    "scim2_server": DIRECTORY,
+    "ldap3": DIRECTORY,
+    "authlib": DIRECTORY,
     "fakesnow": ("demo",),
     "moto": ("demo",),
     "flask": ("demo",),
@@ -50,7 +55,7 @@ PLACES = {
 """By library, the only paths, as prefixes, that may import it."""
 LATE = (
     "aiohttp", "asyncpg", "asyncmy", "pymysql", "boto3", "botocore", "slack_sdk", "snowflake", "fakesnow", "moto",
-    "flask", "demo", "google", "dbos", "duckdb",
+    "flask", "demo", "google", "dbos", "duckdb", "scim2_models", "scim2_server", "ldap3", "authlib", "joserfc",
 )  # fmt: skip
 """What is not imported until a source of its kind is named."""
 

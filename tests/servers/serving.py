@@ -43,6 +43,7 @@ class PromptServer(uvicorn.Server):
         for task in unfinished:
             task.cancel()
         await asyncio.gather(*unfinished, return_exceptions=True)
+        await self.lifespan.shutdown()
 
 
 def open_listener() -> socket.socket:

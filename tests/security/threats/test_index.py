@@ -227,6 +227,18 @@ ROWS: dict[int, list[str]] = {
         "connectors/test_drive.py::test_a_failure_has_a_reason_that_can_be_shown",
         "connectors/test_rest.py::test_a_failure_repeats_nothing_that_the_api_says",
     ],
+    40: [
+        "http/scim/test_rfc7644.py::test_an_external_id_is_never_an_id_of_ours",
+        "http/scim/test_rfc7644.py::test_one_user_name_is_one_however_it_is_written",
+        "http/scim/test_rfc7644.py::test_a_patch_that_nobody_may_make_is_refused",
+        "http/scim/test_rfc7644.py::test_an_etag_stands_for_one_version",
+        "http/scim/test_people.py::test_functional_groups_follow_the_groups_of_the_directory",
+        "http/scim/test_people.py::test_people_who_are_not_from_the_directory_are_out_of_its_reach",
+        "http/scim/test_people.py::test_who_leaves_loses_key_and_groups",
+        "http/scim/test_people.py::test_a_replayed_request_brings_nobody_back",
+        "http/scim/test_people.py::test_a_sync_that_removes_many_people_halts_until_somebody_approves",
+        "http/scim/test_people.py::test_nothing_is_served_without_the_credential",
+    ],
     43: [
         "security/threats/test_forging.py::test_a_header_that_claims_something_changes_nothing",
         "security/threats/test_forging.py::test_a_claim_in_the_body_changes_nothing",

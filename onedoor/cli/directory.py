@@ -1,0 +1,130 @@
+"""Show what the syncs of directories did from a terminal, decide about halted ones, and hand people over to them."""
+
+import click
+
+from auth.attribution import Attribution
+from auth.directory import people, reports
+from auth.memberships import MembershipSource
+from auth.users import find_user_id
+from onedoor.cli.administration import AdministrationContext, Administrator, Subject, on_record
+from onedoor.cli.tables import format_minute, print_table
+
+DIRECTORY_SOURCES = [source.value for source in MembershipSource if source is not MembershipSource.LOCAL]
+
+
+@click.group("directory")
+def directory_commands() -> None:
+    """Follow the company's directory: what its syncs did, and what waits for a decision."""
+
+
+@directory_commands.command("syncs")
+@click.pass_obj
+def list_syncs_command(context: AdministrationContext) -> None:
+    """List the last syncs, the newest first, with how many changes of each kind there were.
+
+    \b
+    Example:
+      python -m onedoor directory syncs
+    """
+    with context.open_database() as database:
+        syncs = reports.list_syncs(database)
+    print_table(
+        ("sync", "source", "started", "ended", "state", "changes"),
+        (
+            (
+                sync.id,
+                sync.source,
+                format_minute(sync.started_at),
+                format_minute(sync.ended_at),
+                sync.state,
+                sync.failure or " ".join(f"{kind.lower()}:{count}" for kind, count in sorted(sync.counts.items())),
+            )
+            for sync in syncs
+        ),
+    )
+
+
+@directory_commands.command("changes")
+@click.argument("sync")
+@click.pass_obj
+def list_sync_changes_command(context: AdministrationContext, sync: str) -> None:
+    """List what one sync brought, changed and was refused.
+
+    \b
+    Example:
+      python -m onedoor directory changes 4PpNKnMFvEXo
+    """
+    with context.open_database() as database:
+        changes = reports.list_sync_changes(database, sync)
+    print_table(
+        ("at", "what", "who", "group", "detail"),
+        (
+            (format_minute(change.at), change.kind, change.subject, change.group or "", change.detail or "")
+            for change in changes
+        ),
+    )
+
+
+@directory_commands.command("approve")
+@click.argument("sync")
+@click.pass_obj
+@on_record
+def approve_sync_command(context: AdministrationContext, administrator: Administrator, sync: str) -> None:
+    """Let the directory remove the people who wait in a halted sync, when it asks again, within three days.
+
+    \b
+    Example:
+      python -m onedoor directory approve 4PpNKnMFvEXo --reason "the branch is closed, ticket 1236"
+    """
+    _decide(context, administrator, sync, approve=True)
+
+
+@directory_commands.command("dismiss")
+@click.argument("sync")
+@click.pass_obj
+@on_record
+def dismiss_sync_command(context: AdministrationContext, administrator: Administrator, sync: str) -> None:
+    """Keep the people who wait in a halted sync, once the directory is put right; it may remove people again.
+
+    \b
+    Example:
+      python -m onedoor directory dismiss 4PpNKnMFvEXo --reason "a filter was wrong, ticket 1237"
+    """
+    _decide(context, administrator, sync, approve=False)
+
+
+def _decide(context: AdministrationContext, administrator: Administrator, sync: str, *, approve: bool) -> None:
+    verb = "approve" if approve else "dismiss"
+
+    def decide(attribution: Attribution) -> tuple[str, ...]:
+        return tuple(reports.decide_halted_sync(database, sync, approve=approve, attribution=attribution))
+
+    with context.open_database() as database:
+        subjects = [Subject(type="DirectorySync", id=sync, verb=verb)]
+        waiting = administrator.carry_out(context, f"directory {verb}", subjects, decide)
+    for email in waiting:
+        click.echo(email)
+    click.echo("these may now be removed" if approve else "these stay", err=True)
+
+
+@directory_commands.command("adopt")
+@click.argument("email")
+@click.option("--source", type=click.Choice(DIRECTORY_SOURCES), default="scim", show_default=True)
+@click.pass_obj
+@on_record
+def adopt_person_command(context: AdministrationContext, administrator: Administrator, email: str, source: str) -> None:
+    """Hand a person over to a directory, which then updates and deactivates them; nobody else is in its reach.
+
+    \b
+    Example:
+      python -m onedoor directory adopt ada@acme.example --reason "the directory knows her, too"
+    """
+    with context.open_database() as database:
+        subjects = [Subject(type="User", id=find_user_id(database, email), verb="adopt")]
+        administrator.carry_out(
+            context,
+            "directory adopt",
+            subjects,
+            lambda attribution: people.adopt_person(database, email, MembershipSource(source), attribution),
+        )
+    click.echo(f"{email} is from the directory `{source}`")

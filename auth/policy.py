@@ -1,7 +1,7 @@
 """Decide what groups may see: the rules of `@allow` as data, and the one `decide`."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 GroupRequirement: TypeAlias = frozenset[str]
@@ -20,6 +20,8 @@ class AccessPolicy:
     owners: Mapping[SchemaCoordinate, str] = field(default_factory=dict)
     underlying_fields: Mapping[SchemaCoordinate, tuple[str, str]] = field(default_factory=dict)
     """By coordinate of a generated type, such as that of a filter or a sum, the field whose values it shows."""
+    unmasked_requirements: Mapping[SchemaCoordinate, tuple[GroupRequirement, ...]] = field(default_factory=dict)
+    """By field that some groups see masked, what must be met to see its values as they are."""
 
 
 def find_met_requirements(policy: AccessPolicy, groups: Iterable[str]) -> frozenset[GroupRequirement]:
@@ -29,7 +31,18 @@ def find_met_requirements(policy: AccessPolicy, groups: Iterable[str]) -> frozen
 
 
 def collect_requirements(policy: AccessPolicy) -> frozenset[GroupRequirement]:
-    return frozenset(requirement for requirements in policy.requirements.values() for requirement in requirements)
+    rules = (*policy.requirements.values(), *policy.unmasked_requirements.values())
+    return frozenset(requirement for requirements in rules for requirement in requirements)
+
+
+def get_value_requirements(policy: AccessPolicy, coordinate: SchemaCoordinate) -> tuple[GroupRequirement, ...]:
+    """Return what must be met to see a field's values as they are."""
+    return policy.unmasked_requirements.get(coordinate) or policy.requirements.get(coordinate, ())
+
+
+def deny_masked_values(policy: AccessPolicy) -> AccessPolicy:
+    """Return the policy under which a field is denied to whoever sees it masked."""
+    return replace(policy, requirements={**policy.requirements, **policy.unmasked_requirements})
 
 
 @dataclass(frozen=True, slots=True)

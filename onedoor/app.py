@@ -51,6 +51,7 @@ from onedoor.jobs.registry import register_jobs
 from onedoor.jobs.tables import JobDatabase
 from onedoor.jobs.worker import open_job_runtime
 from onedoor.model.catalog import Catalog
+from onedoor.model.reader import allow_all_rows
 from onedoor.mutations.context import build_mutation_context
 from onedoor.mutations.history import HISTORY_CONNECTOR, HistoryConnector, build_tracked_types
 from onedoor.mutations.ledger import Ledger
@@ -341,10 +342,10 @@ def build_catalog(
     settings: Settings, company: Company, parts: CompanySchema, connectors: Mapping[str, Connector], ledger: Ledger
 ) -> Catalog:
     """Build the catalog over open connectors. Raises SchemaError where a rule names a group nobody registered."""
-    document = add_owner_contacts(build_document(parts.modules), company.groups.contacts)
+    document = add_owner_contacts(build_document(parts.modules, parts.masking_groups), company.groups.contacts)
     schema, policy = build_from_document(document)
     check_groups(policy, company.groups)
-    policy = allow_sql(policy, settings.server.sql_shown_to)
+    policy = allow_all_rows(allow_sql(policy, settings.server.sql_shown_to), parts.mappings)
     known: dict[str, Connector] = {
         **connectors,
         "journal": AuditLogConnector(settings.records.folder),

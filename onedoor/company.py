@@ -21,6 +21,7 @@ from onedoor.jobs.registry import register_jobs
 from onedoor.jobs.service import list_job_mutations
 from onedoor.model.catalog import Action, SubscriptionSource
 from onedoor.model.mapping import TypeMapping
+from onedoor.model.reader import list_masking_groups
 from onedoor.mutations.declarations import MutationDeclaration, RowMutation, Saga
 from onedoor.mutations.history import add_history_mappings
 from onedoor.query.context import QueryEngine
@@ -225,6 +226,11 @@ class CompanySchema:
     has_jobs: bool
     has_exports: bool
     has_uploads: bool
+
+    @property
+    def masking_groups(self) -> Mapping[tuple[str, str], frozenset[str]]:
+        """The groups that see a part of a field's values, by type and field."""
+        return list_masking_groups(self.mappings)
 
 
 def build_company_schema(company: Company, settings: SchemaSettings, *, exports: bool) -> CompanySchema:

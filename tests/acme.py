@@ -560,7 +560,14 @@ async def ask(
     at: QueryEngine, text: str, *groups: str, variables: Mapping[str, Any] | None = None, **options: Any
 ) -> ExecutionResult:
     """What the engine tells someone in these groups."""
+    return await ask_as(at, caller(*groups), text, variables=variables, **options)
+
+
+async def ask_as(
+    at: QueryEngine, principal: Principal, text: str, variables: Mapping[str, Any] | None = None, **options: Any
+) -> ExecutionResult:
+    """What the engine tells one person."""
     question = GraphQLRequest(query=text, variables=variables or {}, extensions=options)
-    result = await execute(at, caller(*groups), question, record=RECORD)
+    result = await execute(at, principal, question, record=RECORD)
     result.data = orjson.loads(orjson.dumps(result.data, option=orjson.OPT_UTC_Z))
     return result

@@ -25,11 +25,9 @@ from onedoor.storage.database import MetadataDatabase, open_database
 from onedoor.storage.private_files import set_private_umask
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from graphql import GraphQLSchema
 
-    from onedoor.company import Company
+    from onedoor.company import Company, CompanySchema
 
 SETTINGS_FILE = "onedoor.toml"
 
@@ -74,17 +72,18 @@ class CommandContext:
 
         return Groups.load(self.find_company() / GROUPS_FILE)
 
-    def load_schema_modules(self) -> "tuple[ModuleType, ...]":
-        """Load the modules of the schema, the built-in types among them; it needs no secret and no source."""
+    def load_company_schema(self) -> "CompanySchema":
+        """Load what the schema is made of, the built-in types among it; it needs no secret and no source."""
         from onedoor.company import build_company_schema
 
         schema, exports = config.load_schema_settings(self.settings_path)
-        return build_company_schema(self.load_company(), schema, exports=exports).modules
+        return build_company_schema(self.load_company(), schema, exports=exports)
 
     def load_schema(self) -> "GraphQLSchema":
         from onedoor.schema.builder import build_schema_and_policy
 
-        return build_schema_and_policy(self.load_schema_modules())[0]
+        parts = self.load_company_schema()
+        return build_schema_and_policy(parts.modules, parts.masking_groups)[0]
 
     @contextmanager
     def open_database(self) -> Iterator[MetadataDatabase]:
@@ -207,7 +206,8 @@ def sdl(context: CommandContext) -> None:
     """
     from onedoor.schema.builder import print_sdl
 
-    click.echo(print_sdl(context.load_schema_modules()), nl=False)
+    parts = context.load_company_schema()
+    click.echo(print_sdl(parts.modules, parts.masking_groups), nl=False)
 
 
 @main.command()

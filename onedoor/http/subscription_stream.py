@@ -102,8 +102,10 @@ class SubscriptionStream:
             self.event_count = 0
             await self.on_start()
             async for event in subscription.events:
-                await self.deliver(await self._execute_event(event))
-                self.event_count += 1
+                body = await self._execute_event(event)
+                if body is not None:
+                    await self.deliver(body)
+                    self.event_count += 1
 
     @asynccontextmanager
     async def _subscribe(self, principal: Principal, request: GraphQLRequest) -> AsyncIterator[Subscription]:
@@ -116,8 +118,11 @@ class SubscriptionStream:
                 self.context.result = get_partial_result(error)
             raise
 
-    async def _execute_event(self, event: SubscriptionEvent) -> bytes:
-        """Execute an event for the principal as they are by now, record it, and return the body to deliver."""
+    async def _execute_event(self, event: SubscriptionEvent) -> bytes | None:
+        """Execute an event for the principal as they are by now, record it, and return the body to deliver.
+
+        None: it is about a row that they do not see.
+        """
         app_state, context = self.app_state, self._build_event_context()
         assert self.context.principal is not None
         with use_call_context(build_call_context(self.context.principal.person_id)):
@@ -125,6 +130,9 @@ class SubscriptionStream:
                 context.principal = self.context.principal = await self.reauthenticate()
                 conclusion = await app_state.executor.execute(context, event)
         response = encode_conclusion(context, conclusion, app_state.limits.errors_max)
+        if context.result.is_hidden_event:
+            await app_state.executor.record(context, conclusion, 0)
+            return None
         await app_state.executor.record(context, conclusion, len(response.body))
         return response.body
 

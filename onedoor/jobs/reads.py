@@ -4,7 +4,7 @@ What a job leaves (result, files, lines, progress, error) may hold whatever its 
 those alone who may read every coordinate of those queries now, by the same `decide` that judges a query.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -16,9 +16,12 @@ from onedoor.audit.record import Surface
 from onedoor.jobs.models import JobRun
 from onedoor.jobs.store import STARTER_ALONE, add_reads, add_reads_of, list_reads
 from onedoor.jobs.tables import JobDatabase, job_read_table, job_table
+from onedoor.model.catalog import Catalog
+from onedoor.model.reader import build_all_rows_coordinate
 from onedoor.query.audited import AuditedExecutor, CountServedBytes
 from onedoor.query.authorize import list_read_coordinates
-from onedoor.query.context import ExecutionResult, GraphQLRequest
+from onedoor.query.context import CachedPlan, ExecutionResult, GraphQLRequest
+from onedoor.query.visible_rows import list_ruled_types
 from onedoor.storage.database import MetadataDatabase
 
 JOBS_SOURCE = "jobs"
@@ -37,9 +40,9 @@ class ReadRecorder:
         """Keep what the result of a query was made of. Raises RunLost."""
         if result.cached_plan is None:
             return
-        catalog, plan = executor.engine.catalog, result.cached_plan
+        catalog, plan = result.cached_plan.catalog, result.cached_plan
         coordinates = list_read_coordinates(catalog.schema, catalog.policy, plan.fields, plan.decisions)
-        reads = {".".join(coordinate) for coordinate in coordinates}
+        reads = {".".join(coordinate) for coordinate in (*coordinates, *_list_read_rows(catalog, plan, principal))}
         if any(scan.source == JOBS_SOURCE for scan in result.scan_stats):
             reads |= await self.database.run_in_db_thread(load_allowed_reads, catalog.policy, principal.groups)
             reads.add(STARTER_ALONE)
@@ -50,6 +53,13 @@ class ReadRecorder:
     async def add_reads_of(self, ids: Sequence[str]) -> None:
         """Keep what other jobs have read, as their results may hold it. Raises RunLost."""
         await self.database.run_in_db_thread(add_reads_of, self.run, ids)
+
+
+def _list_read_rows(catalog: Catalog, plan: CachedPlan, principal: Principal) -> Iterator[tuple[str, ...]]:
+    """Yield what is needed to see the rows that a query reads: all of a type, or else to be who started the job."""
+    for mapping in list_ruled_types(catalog, plan.plan):
+        coordinate = build_all_rows_coordinate(mapping.type)
+        yield coordinate if decide(catalog.policy, coordinate, principal.groups).allowed else (STARTER_ALONE,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -231,6 +231,9 @@ class Catalog:
     """By root field of `Subscription`."""
     version: str
     """The digest of schema and policy together."""
+    reader_groups: frozenset[str] | None = None
+    """The groups of those who see this catalog, narrowed to them; None: it is not narrowed, so that no row of a type
+    with rules for rows can be read by it."""
 
     def __post_init__(self) -> None:
         """Add to the connectors the columns that mappings say are constant."""

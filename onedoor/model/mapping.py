@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from onedoor.model.masks import FieldMasks
+from onedoor.model.row_rules import RowRules
 from onedoor.spi.predicates import Row
 
 
@@ -66,3 +68,10 @@ class TypeMapping:
     lookups: Mapping[str, Lookup] = field(default_factory=dict)
     constants: Mapping[str, str] = field(default_factory=dict)
     """Columns that the collection does not have, each with its value in every row, such as a file's store."""
+    rows: RowRules | None = None
+    """By group, the rows that its members see, and ALL_ROWS for those who see all; None: everyone sees all. A row that
+    a person does not see does not exist for them: in lists, counts, links, filters, orders, changes, events."""
+    mask: Mapping[str, FieldMasks] = field(default_factory=dict)
+    """By field and group, the part of a value that the group's members see, as a String, in place of the value."""
+    is_change: bool = False
+    """Whether its rows are changes: a mutation shows its caller the change that it made, whatever `rows` says."""

@@ -43,6 +43,8 @@ class MutationContext:
     ledger: Ledger
     redaction_key: bytes = field(repr=False)
     """Keys the hashes that audit records hold in place of values."""
+    engine: QueryEngine | None = None
+    """Tells the rows that a person sees; it may be missing where no type has rules for rows."""
     publish: PublishChange = lambda _, __, ___: None
     unfenced_seconds: float = UNFENCED_SECONDS
     """How long a source without fences may still apply a change after it answered that it had not."""
@@ -68,6 +70,7 @@ def build_mutation_context(
     Raises ConfigurationError where a declared mutation cannot be applied.
     """
     return MutationContext(
+        engine=engine,
         catalog=engine.catalog,
         connectors=engine.connectors,
         sagas=compile_sagas(engine.catalog, engine.connectors, declarations),

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from auth.authentication import Principal
 from onedoor.audit.record import AuditedChange, hash_scalar
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.model.mapping import TypeMapping
@@ -43,6 +44,8 @@ class IntentExecution:
     saga: Saga
     input: MutationInput
     intent: Intent
+    principal: Principal | None = None
+    """Whoever the steps are applied for; None in recovery, which only undoes them."""
     attempts: dict[tuple[int, int], StepAttempt] = field(default_factory=dict)
     """By number of the step and of the attempt."""
 

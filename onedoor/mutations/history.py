@@ -14,6 +14,7 @@ from onedoor.errors import ConnectorError
 from onedoor.model.constant_columns import add_constant_columns
 from onedoor.model.mapping import Relationship, TypeMapping
 from onedoor.model.names import ID_FIELD, NoSuchId, build_id_parser, format_id, map_field_to_columns
+from onedoor.model.row_rules import ALL_ROWS
 from onedoor.mutations import intents
 from onedoor.mutations.intents import HistoryRow
 from onedoor.mutations.ledger import Ledger, LedgerUnavailable
@@ -101,7 +102,9 @@ def _link_history(mapping: TypeMapping) -> TypeMapping:
 
 
 def _build_history_mappings(mapping: TypeMapping) -> Iterator[TypeMapping]:
+    """Yield the mappings of a type's changes, seen by those who see the row as it is now, and of their values."""
     values_type, row_columns = f"{mapping.type}Values", list_linked_columns(mapping)
+    row_field = f"{mapping.type[0].lower()}{mapping.type[1:]}"
     row = Relationship(
         to=mapping.type, local=tuple(ROW_KEY_PREFIX + column for column in row_columns), remote=row_columns
     )
@@ -110,10 +113,13 @@ def _build_history_mappings(mapping: TypeMapping) -> Iterator[TypeMapping]:
         source=HISTORY_CONNECTOR,
         collection=mapping.type,
         relationships={
-            f"{mapping.type[0].lower()}{mapping.type[1:]}": row,
+            row_field: row,
             "before": Relationship(to=values_type, local="before_id", remote=VALUES_ID_COLUMN),
             "after": Relationship(to=values_type, local="after_id", remote=VALUES_ID_COLUMN),
         },
+        rows=mapping.rows
+        and {group: rule if rule is ALL_ROWS else {row_field: rule or {}} for group, rule in mapping.rows.items()},
+        is_change=True,
     )
     yield TypeMapping(
         type=values_type,

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from graphql import GraphQLNonNull, get_named_type, is_leaf_type
 
+from auth.policy import get_value_requirements
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.model.catalog import Catalog
 from onedoor.model.mapping import TypeMapping
@@ -156,7 +157,7 @@ def _find_wider_fields(
             continue
         if map_field_to_columns(mapping, name) != (column,):
             continue
-        for groups in requirements.get((mapping.type, name), ()):
+        for groups in get_value_requirements(catalog.policy, (mapping.type, name)):
             if not any(input_groups <= groups for input_groups in allowed):
                 place, shown = ".".join(coordinate), f"{mapping.type}.{name}"
                 yield f"`{place}` sets what `{shown}` shows to fewer, narrow it to {sorted(groups)}"

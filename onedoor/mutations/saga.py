@@ -38,6 +38,7 @@ from onedoor.mutations.ledger import LedgerUnavailable
 from onedoor.mutations.ledger_sql import LeaseLost
 from onedoor.mutations.mapping import list_id_columns
 from onedoor.mutations.rejections import name_input_fields, name_source
+from onedoor.mutations.row_access import check_row_access
 from onedoor.runtime import resilience
 from onedoor.spi.connector import ChangeKind, ChangeRejected, ChangeResult, RowChange, RowValues
 
@@ -102,6 +103,7 @@ async def _apply_group(execution: IntentExecution, group: Sequence[NumberedStep]
         execution.begin_steps(group, changes)
         await execution.context.ledger.put_attempts(execution.intent.id, execution.list_attempts())
     try:
+        await check_row_access(execution, group, changes)
         results = await apply_changes(execution.context, group[0].step.source, changes)
     except ChangeRejected as rejection:
         named = name_input_fields(execution, group, changes, rejection)
@@ -350,6 +352,7 @@ async def _dry_run_group(execution: IntentExecution, group: Sequence[NumberedSte
     changes = execution.build_changes(group)
     connector = execution.context.connectors[group[0].step.source]
     try:
+        await check_row_access(execution, group, changes)
         results = await resilience.apply_to_connector(connector, changes, dry_run=True)
     except ChangeRejected as rejection:
         named = name_input_fields(execution, group, changes, rejection)

@@ -70,7 +70,9 @@ class MutationAction:
         mutation_input = parse_mutation_input({**arguments, **timestamps})
         saga = self.saga.for_input(mutation_input.fields)
         intent = _build_intent(self.context, saga, call, arguments, timestamps)
-        execution = IntentExecution(context=self.context, saga=saga, input=mutation_input, intent=intent)
+        execution = IntentExecution(
+            context=self.context, saga=saga, input=mutation_input, intent=intent, principal=call.principal
+        )
         if mutation_input.dry_run:
             return await dry_run_saga(execution)
         task = asyncio.create_task(_execute_mutation(execution, call.deadline))

@@ -43,6 +43,9 @@ TRACEBACK_FRAMES_MAX = 12
 
 LOG_CHARACTERS_MAX = 1_500
 
+KEEPING_SURFACES = frozenset({Surface.EXPORT, Surface.JOB})
+"""The surfaces whose results are kept or passed on: a field is denied there to whoever sees it masked."""
+
 Result = TypeVar("Result")
 
 CountServedBytes: TypeAlias = Callable[[ExecutionResult], int | None]
@@ -169,7 +172,12 @@ class AuditedExecutor:
         row_id = None if event is None else event.row_id
         try:
             audited.result = await query_engine.execute(
-                self.engine, audited.principal, request, event=row_id, record=self._build_beginning(audited)
+                self.engine,
+                audited.principal,
+                request,
+                event=row_id,
+                record=self._build_beginning(audited),
+                keeps_values=audited.surface in KEEPING_SURFACES,
             )
         except BaseException as error:
             audited.result = get_partial_result(error)

@@ -14,6 +14,7 @@ from auth.policy import GroupRequirement, find_met_requirements
 from onedoor.audit.record import AuditedChange
 from onedoor.errors import ErrorCode, GraphQLErrorInfo, RequestRejected
 from onedoor.model.catalog import ActionResult, Catalog
+from onedoor.model.reader import list_compared_attributes, list_told_apart, narrow_catalog
 from onedoor.query.authorize import Decisions
 from onedoor.query.document import ParsedDocument
 from onedoor.query.executor.state import ScanStats
@@ -46,6 +47,9 @@ VIEW_CACHE_SIZE = 1000
 
 PRINCIPAL_CACHE_SIZE = 1000
 
+
+KEEPS_VALUES = frozenset({frozenset({"a result is kept"})})
+"""Tells the requirements that such a view meets from those of another; no group has such a name."""
 
 Made = TypeVar("Made")
 
@@ -94,6 +98,14 @@ class PrincipalView:
     """What principals with the same groups share: the requirements they meet, and the schema they may know."""
 
     requirements_met: frozenset[GroupRequirement]
+    """Of the rules, what decides whether a field is seen, and, each by itself, the groups that row rules and masks tell
+    apart."""
+    catalog: Catalog
+    """The catalog, narrowed to them."""
+    compared_attributes: frozenset[str] = frozenset()
+    """The attributes of a principal that the row rules compare."""
+    keeping: "PrincipalView | None" = None
+    """The view of requests whose results are kept, where a masked field is denied; None: it is the same."""
     cache_scope: str
     """Part of the cache key of every row they read."""
     schema: GraphQLSchema
@@ -134,6 +146,8 @@ Refusal = tuple[GraphQLErrorInfo, ...]
 class CachedPlan:
     """The plan of an operation for all principals with the same permissions."""
 
+    catalog: Catalog
+    """As the principals see it."""
     fields: tuple[SelectedField, ...]
     decisions: Decisions
     plan: Plan
@@ -165,6 +179,8 @@ class ExecutionResult:
     """What was changed, as the audit record says it."""
     withheld: dict[WithheldCopy, None] = field(default_factory=dict)
     """What connectors did not show, in order; grows while scans run."""
+    is_hidden_event: bool = False
+    """Whether a subscription's event is about a row that the principal does not see, so that it is not delivered."""
     unfinished_actions: list[Awaitable[ActionResult]] = field(default_factory=list)
     """They go on after the reply: a client that leaves, and a deadline, stop no change."""
 
@@ -281,12 +297,24 @@ async def view_for(engine: QueryEngine, principal: Principal) -> PrincipalView:
 
 
 def build_view(engine: QueryEngine, principal: Principal) -> PrincipalView:
-    catalog = engine.catalog
+    """Build the view of a principal's groups, and that of their requests whose results are kept."""
+    view = _build_view(engine, principal, keeps_values=False)
+    has_masks = any(mapping.mask for mapping in engine.catalog.mappings.values())
+    return replace(view, keeping=_build_view(engine, principal, keeps_values=True)) if has_masks else view
+
+
+def _build_view(engine: QueryEngine, principal: Principal, *, keeps_values: bool) -> PrincipalView:
+    catalog = narrow_catalog(engine.catalog, principal.groups, keeps_values=keeps_values)
     requirements_met = find_met_requirements(catalog.policy, principal.groups)
+    requirements_met |= list_told_apart(catalog, principal.groups)
+    if keeps_values:
+        requirements_met |= KEEPS_VALUES
     cache_scope = build_cache_scope(requirements_met, catalog.version)
     personal = engine.personal_connectors(principal)
     return PrincipalView(
         requirements_met=requirements_met,
+        catalog=catalog,
+        compared_attributes=list_compared_attributes(catalog, principal.groups),
         cache_scope=cache_scope,
         schema=catalog.schema_for_groups(principal.groups) if catalog.schema_for_groups else catalog.schema,
         readers={

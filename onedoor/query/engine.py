@@ -21,6 +21,7 @@ from onedoor.audit.record import AuditedChange
 from onedoor.errors import ConnectorError, ErrorCode, GraphQLErrorInfo, RequestRejected
 from onedoor.model.catalog import Action, ActionCall, ActionResult, ActionUnfinished, Catalog, Limits
 from onedoor.model.parameters import Parameter, check_list_sizes, plan_cache_key, substitute
+from onedoor.model.reader import bind_attributes
 from onedoor.query import selection
 from onedoor.query.authorize import authorize
 from onedoor.query.context import (
@@ -66,6 +67,7 @@ from onedoor.query.selection import (
     find_plain_variables,
     is_plain_value,
 )
+from onedoor.query.visible_rows import find_limited_collections, is_hidden_row
 from onedoor.runtime import call_context
 from onedoor.runtime.call_context import CallContext, Waiter, build_call_context
 from onedoor.runtime.concurrency import NEVER, Deadline
@@ -107,12 +109,14 @@ async def execute(
     *,
     event: str | None = None,
     record: RecordBeginning | None = None,
+    keeps_values: bool = False,
 ) -> ExecutionResult:
     """Execute one operation and return what the client and the audit record are to learn of it.
 
-    `event` is the id of the row that a subscription's one field gives now; without a `record` no mutation is carried
-    out. A request that is rejected or takes too long has a result with errors. Anything else that stops it is raised,
-    and `get_partial_result` of that says how far the request came.
+    With `keeps_values`, as for an export, a field is denied to whoever sees it masked. `event` is the id of the row
+    that a subscription's one field gives now; without a `record` no mutation is carried out. A request that is rejected
+    or takes too long has a result with errors. Anything else that stops it is raised, and `get_partial_result` of that
+    says how far the request came.
     """
     execution = Execution(
         engine=engine,
@@ -120,12 +124,13 @@ async def execute(
         request=request,
         event=event,
         record=record,
+        keeps_values=keeps_values or event is not None,
         deadline=get_running_loop().time() + engine.catalog.limits.request_seconds,
         operation_types=QUERY_OR_MUTATION if event is None else SUBSCRIPTION_ONLY,
     )
     try:
         query = await execution.prepare()
-        if request.extensions.get("allOrNothing") and (denials := build_denial_errors(engine.catalog, query)):
+        if request.extensions.get("allOrNothing") and (denials := build_denial_errors(query)):
             return execution.reject(denials)
         state = execution.bind(query)
         plan_mode = parse_plan_mode(request.extensions)
@@ -168,6 +173,7 @@ class Execution:
     operation_types: frozenset[OperationType]
     event: str | None = None
     record: RecordBeginning | None = None
+    keeps_values: bool = False
     deadline: float = NEVER
     """On the loop's clock."""
     result: ExecutionResult = field(default_factory=ExecutionResult)
@@ -175,16 +181,19 @@ class Execution:
     async def prepare(self) -> PreparedQuery:
         """Parse, select, authorize and plan, as far as the caches do not know. Raises RequestRejected, TimeoutError."""
         view = self.engine.view_cache.get(self.principal.groups) or await self._wait_for_view()
+        view = (self.keeps_values and view.keeping) or view
         operation = self._find_operation(view, await self._find_document(view))
         resolve = partial(_resolve_variables, view, operation, self.request, self.engine.catalog)
         has_many_values = count_values(self.request.variables, VALUES_ON_LOOP) > VALUES_ON_LOOP
         variables, variables_key = await self._run_in_thread(resolve) if has_many_values else resolve()
+        if view.compared_attributes:
+            variables = {**variables, **bind_attributes(view.compared_attributes, self.principal)}
         cached_plan = self.result.cached_plan = await self._find_plan(view, operation, variables_key)
         return PreparedQuery(view=view, operation=operation, cached_plan=cached_plan, variables=variables)
 
     def bind(self, query: PreparedQuery) -> ExecutionState:
         """Give the plan its variables and a reader for each source. Raises RequestRejected where it costs too much."""
-        catalog, cached_plan = self.engine.catalog, query.cached_plan
+        catalog, cached_plan = query.view.catalog, query.cached_plan
         bound_plan = bind_parameters(catalog, cached_plan.windows, query.variables)
         cost = compute_cost(catalog, cached_plan.plan, query.variables)
         if self.request.extensions.get("cost"):
@@ -201,7 +210,7 @@ class Execution:
     def explain(self, query: PreparedQuery, state: ExecutionState) -> ExecutionResult:
         """Finish with the plan in place of data."""
         self.result.plan_only = True
-        self.result.errors = build_denial_errors(self.engine.catalog, query)
+        self.result.errors = build_denial_errors(query)
         self.result.extensions["plan"] = self._explain_plan(query, state)
         return self.result
 
@@ -220,7 +229,7 @@ class Execution:
 
     async def complete(self, query: PreparedQuery, state: ExecutionState, results: BranchResults) -> ExecutionResult:
         """Finish with data and errors made of the rows."""
-        catalog, cached_plan, result = self.engine.catalog, query.cached_plan, self.result
+        catalog, cached_plan, result = query.view.catalog, query.cached_plan, self.result
         if self.request.extensions.get("freshness"):
             now = self.engine.cache.now() if self.engine.cache else utc_now()
             result.extensions["freshness"] = summarize_freshness(result.scan_stats, now)
@@ -329,7 +338,7 @@ class Execution:
 
     def _plan(self, view: PrincipalView, prepared: PreparedOperation) -> CachedPlan:
         """Select, authorize and plan."""
-        catalog = self.engine.catalog
+        catalog = view.catalog
         variables = coerce_variables(view.schema, prepared.operation, self.request.variables)
         fields = collect_fields(catalog.schema, prepared.document, prepared.operation, variables, catalog.limits)
         check_mutation_count(prepared.operation, fields, catalog.limits)
@@ -338,6 +347,7 @@ class Execution:
         decisions = authorize(catalog.schema, catalog.policy, fields, self.principal.groups)
         plan = build_plan(catalog, fields, decisions)
         return CachedPlan(
+            catalog=catalog,
             fields=fields,
             decisions=decisions,
             plan=plan,
@@ -380,11 +390,18 @@ class Execution:
             state.readers,
             {name: build_personal_reader(self.engine, name, source) for name, source in action.connectors.items()},
         )
+        self._judge_event(branch, {})
         try:
-            return await self._execute_until(state, Plan(roots=(branch,)))
+            results = await self._execute_until(state, Plan(roots=(branch,)))
         except TimeoutError:
             message = f"`{branch.field.name}` was done, but what it came to could not be read in time"
             raise ConnectorError(message, ErrorCode.LIMIT_EXCEEDED) from None
+        self._judge_event(branch, results)
+        return results
+
+    def _judge_event(self, branch: PlanNode, results: BranchResults) -> None:
+        if self.event is not None and self.result.cached_plan is not None:
+            self.result.is_hidden_event = is_hidden_row(self.result.cached_plan.catalog, branch, results)
 
     async def _run_action(self, state: ExecutionState, root_field: SelectedField) -> ActionResult:
         """Carry out a field of `Mutation`, which goes on where this request ends before it.
@@ -428,9 +445,10 @@ class Execution:
         return result
 
     def _explain_plan(self, query: PreparedQuery, state: ExecutionState) -> dict[str, Any]:
-        policy = self.engine.catalog.policy
-        shows_sql = decide(policy, explain.SQL_COORDINATE, self.principal.groups).allowed
-        return explain_execution(query.cached_plan.plan, state, sql=shows_sql)
+        catalog = query.view.catalog
+        shows_sql = decide(catalog.policy, explain.SQL_COORDINATE, self.principal.groups).allowed
+        limited, plan = find_limited_collections(catalog), query.cached_plan.plan
+        return explain_execution(plan, state, sql=shows_sql, limited=limited)
 
     async def _add_introspection(self, query: PreparedQuery, key: bytes, data: dict[str, Any]) -> dict[str, Any]:
         """Add what is asked of the schema itself, as JSON that is encoded already; keys stay in the order asked."""
@@ -507,8 +525,9 @@ def collect_changes(audit_facts: Mapping[str, Any]) -> Sequence[AuditedChange]:
     return [AuditedChange.from_json(change) for change in audit_facts.get("changes", ())]
 
 
-def build_denial_errors(catalog: Catalog, query: PreparedQuery) -> list[GraphQLErrorInfo]:
+def build_denial_errors(query: PreparedQuery) -> list[GraphQLErrorInfo]:
     """Return an error for each field, and each type of an interface, that is denied."""
+    catalog = query.view.catalog
     fields, decisions = map_fields_by_number(query.cached_plan.fields), query.cached_plan.decisions
     denied = [number for number in fields if number in decisions and not decisions[number].allowed]
     return [

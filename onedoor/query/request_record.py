@@ -58,7 +58,8 @@ def build_audit_record(
     engine: QueryEngine, key: bytes, facts: RequestFacts, result: ExecutionResult, outcome: AuditOutcome
 ) -> AuditRecord:
     """Build the record of a request; `key` keys the hashes of values."""
-    principal, cached_plan, catalog = facts.principal, result.cached_plan, engine.catalog
+    principal, cached_plan = facts.principal, result.cached_plan
+    catalog = engine.catalog if cached_plan is None else cached_plan.catalog
     operation_name = result.operation.name if result.operation else None
     document = _describe_document(engine, result, facts.request, key)
     fields = list(map_fields_by_number(cached_plan.fields).values()) if cached_plan else []

@@ -7,7 +7,7 @@ from typing import Any
 
 from graphql import GraphQLInterfaceType, get_named_type, is_input_object_type, is_leaf_type
 
-from auth.policy import GroupRequirement
+from auth.policy import GroupRequirement, get_value_requirements
 from onedoor.errors import ConfigurationError
 from onedoor.model.catalog import Catalog
 from onedoor.model.mapping import Lookup, TypeMapping
@@ -22,6 +22,7 @@ from onedoor.model.names import (
     map_field_to_columns,
 )
 from onedoor.query import selection
+from onedoor.query.rule_checks import check_masks, check_row_rules
 from onedoor.spi.capabilities import Capabilities, ColumnType
 
 SCALAR_COLUMN_TYPES: Mapping[str, frozenset[ColumnType]] = {
@@ -44,7 +45,7 @@ LIST_COLUMN_TYPES = frozenset({ColumnType.LIST})
 
 def validate_catalog(catalog: Catalog) -> None:
     """Raise ConfigurationError for the first thing that does not fit, naming it and what would do."""
-    for check in (_check_collection, _check_fields):
+    for check in (_check_collection, check_masks, _check_fields, check_row_rules):
         for mapping in catalog.mappings.values():
             for message in check(catalog, mapping):
                 raise ConfigurationError(message)
@@ -84,6 +85,8 @@ def _check_fields(catalog: Catalog, mapping: TypeMapping) -> Iterator[str]:
             yield from _check_computed_field_access(catalog, mapping, name)
         elif name in mapping.lookups or field.args:
             yield from _check_lookup(catalog, mapping, name, field)
+        elif name in mapping.mask:
+            yield from _check_column_exists(mapping, capabilities, name)
         elif is_leaf_type(get_named_type(field.type)):
             yield from _check_column(mapping, capabilities, name, field.type)
         else:
@@ -167,13 +170,17 @@ def _check_key(mapping: TypeMapping, capabilities: Capabilities) -> Iterator[str
 
 
 def _check_column(mapping: TypeMapping, capabilities: Capabilities, field: str, return_type: Any) -> Iterator[str]:
+    yield from _check_column_exists(mapping, capabilities, field)
+    for column in map_field_to_columns(mapping, field):
+        yield from _check_column_type(f"`{mapping.type}.{field}`", return_type, column, capabilities)
+
+
+def _check_column_exists(mapping: TypeMapping, capabilities: Capabilities, field: str) -> Iterator[str]:
     for column in map_field_to_columns(mapping, field):
         if column not in capabilities.columns:
             near = get_close_matches(column, capabilities.columns, 1)
             hint = f", did you mean `{near[0]}`" if near else ", say where it is in the binding's `columns`"
             yield f"`{mapping.type}.{field}` has no column `{column}` in `{mapping.collection}`{hint}"
-        else:
-            yield from _check_column_type(f"`{mapping.type}.{field}`", return_type, column, capabilities)
 
 
 def _check_column_type(what: str, graphql_type: Any, column: str, capabilities: Capabilities) -> Iterator[str]:
@@ -315,6 +322,6 @@ def _find_wider_requirements(
     catalog: Catalog, type_name: str, field: str, requirements: Sequence[GroupRequirement]
 ) -> Iterator[GroupRequirement]:
     """Yield the requirements of a field that these do not imply."""
-    for requirement in catalog.policy.requirements[type_name, field]:
+    for requirement in get_value_requirements(catalog.policy, (type_name, field)):
         if not any(own <= requirement for own in requirements):
             yield requirement

@@ -58,7 +58,9 @@ async def subscribe(
     engine: QueryEngine, pubsub: PubSub, principal: Principal, request: GraphQLRequest
 ) -> AsyncIterator[Subscription]:
     """Listen to the source of the operation's one field; `AuditedExecutor.execute` takes each event."""
-    execution = Execution(engine=engine, principal=principal, request=request, operation_types=SUBSCRIPTION_ONLY)
+    execution = Execution(
+        engine=engine, principal=principal, request=request, operation_types=SUBSCRIPTION_ONLY, keeps_values=True
+    )
     try:
         query = await execution.prepare()
         arguments = _check_subscription(engine, query)
@@ -84,7 +86,7 @@ def _check_subscription(engine: QueryEngine, query: PreparedQuery) -> Mapping[st
     """Return the arguments of the one field. Raises RequestRejected, also where nothing could ever be shown."""
     compute_cost(engine.catalog, query.cached_plan.plan, query.variables)
     if not query.cached_plan.plan.roots:
-        denials = build_denial_errors(engine.catalog, query)
+        denials = build_denial_errors(query)
         message = "there is nothing to listen to in it"
         raise RequestRejected(*(denials or [GraphQLErrorInfo(code=ErrorCode.BAD_USER_INPUT, message=message)]))
     (root_field,) = query.cached_plan.fields

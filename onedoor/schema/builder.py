@@ -6,21 +6,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from itertools import chain
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from graphql import (
-    ConstDirectiveNode,
     DirectiveDefinitionNode,
     DocumentNode,
-    FieldDefinitionNode,
     GraphQLSchema,
     InputObjectTypeDefinitionNode,
-    InputValueDefinitionNode,
     InterfaceTypeDefinitionNode,
     ListTypeNode,
     NameNode,
     NonNullTypeNode,
-    ObjectTypeDefinitionNode,
     StringValueNode,
     TypeNode,
     build_ast_schema,
@@ -32,23 +28,32 @@ from auth.policy import AccessPolicy, GroupRequirement, SchemaCoordinate
 from onedoor.schema.annotations import Allow, Owned
 from onedoor.schema.generate.mutations import add_change_types
 from onedoor.schema.generate.types import build_definitions
+from onedoor.schema.masking import (
+    NO_MASKS,
+    GuardedNode,
+    MaskingGroups,
+    MemberNode,
+    mask_document,
+    narrow_member,
+    read_directive_argument,
+    read_masking_groups,
+    read_own_requirements,
+)
 from onedoor.schema.reader import SchemaError, parse_derived_name, read_shapes
 from onedoor.schema.scalars import install_scalars
 from onedoor.schema.sdl import STORED_DIRECTIVE, build_argument, sort_document, strip_documentation
 
-GuardedNode: TypeAlias = ObjectTypeDefinitionNode | InterfaceTypeDefinitionNode | InputObjectTypeDefinitionNode
-
-MemberNode: TypeAlias = FieldDefinitionNode | InputValueDefinitionNode
-
 Requirements: TypeAlias = tuple[GroupRequirement, ...]
 
 
-def build_schema_and_policy(modules: Iterable[ModuleType]) -> tuple[GraphQLSchema, AccessPolicy]:
+def build_schema_and_policy(
+    modules: Iterable[ModuleType], masking_groups: MaskingGroups = NO_MASKS
+) -> tuple[GraphQLSchema, AccessPolicy]:
     """Build the schema that validates and introspects, and the rules that every decision reads.
 
     Raises SchemaError when a field is open to nobody, or could not be denied.
     """
-    return build_from_document(build_document(modules))
+    return build_from_document(build_document(modules, masking_groups))
 
 
 def build_from_document(document: DocumentNode) -> tuple[GraphQLSchema, AccessPolicy]:
@@ -57,16 +62,17 @@ def build_from_document(document: DocumentNode) -> tuple[GraphQLSchema, AccessPo
     return install_scalars(build_ast_schema(document, assume_valid_sdl=True)), derive_policy(document)
 
 
-def build_document(modules: Iterable[ModuleType]) -> DocumentNode:
-    """Build the whole schema as one SDL document, permissions included."""
+def build_document(modules: Iterable[ModuleType], masking_groups: MaskingGroups = NO_MASKS) -> DocumentNode:
+    """Build the whole schema as one SDL document, permissions included. Raises SchemaError for an impossible mask."""
     shapes = add_change_types(read_shapes(modules))
     stored = (_build_stored_directive(),) if any(enum.stored_values for enum in shapes.enums) else ()
-    return DocumentNode(definitions=(*_build_directives(), *stored, *build_definitions(shapes)))
+    document = DocumentNode(definitions=(*_build_directives(), *stored, *build_definitions(shapes)))
+    return mask_document(document, masking_groups) if masking_groups else document
 
 
-def print_sdl(modules: Iterable[ModuleType]) -> str:
+def print_sdl(modules: Iterable[ModuleType], masking_groups: MaskingGroups = NO_MASKS) -> str:
     """Print the text of schema/schema.graphql, sorted so that it does not depend on where a type is declared."""
-    return print_ast(sort_document(build_document(modules))) + "\n"
+    return print_ast(sort_document(build_document(modules, masking_groups))) + "\n"
 
 
 def compute_version(document: DocumentNode) -> str:
@@ -116,7 +122,18 @@ def derive_policy(document: DocumentNode) -> AccessPolicy:
         requirements,
         dict(_iter_owners(types)),
         {coordinate: _follow_underlying_field(underlying, coordinate) for coordinate in underlying},
+        dict(_iter_unmasked_requirements(types)),
     )
+
+
+def _iter_unmasked_requirements(types: Mapping[str, GuardedNode]) -> Iterator[tuple[SchemaCoordinate, Requirements]]:
+    """Yield what must be met to see a masked field as it is: its rule without the groups that see it masked."""
+    for node in types.values():
+        for member in node.fields or ():
+            masking_groups = read_masking_groups(member)
+            if masking_groups:
+                narrowed = narrow_member(node, member, masking_groups)
+                yield (node.name.value, member.name.value), collect_member_requirements(types, node, narrowed)
 
 
 def collect_member_requirements(
@@ -147,17 +164,6 @@ def _collect_type_requirements(types: Mapping[str, GuardedNode], node: GuardedNo
     """Return what must be met to learn that a row is of this type, where it could be of another."""
     parts = (read_own_requirements(node), *iter_inherited_requirements(types, node, ""))
     return tuple(dict.fromkeys(chain.from_iterable(parts)))
-
-
-def read_own_requirements(node: GuardedNode | MemberNode) -> Requirements:
-    """Return the requirements that the node's own `@allow` directives make."""
-    if not node.directives:
-        return ()
-    return tuple(
-        frozenset(group.value for group in _read_directive_argument(directive, "groups").values)
-        for directive in node.directives
-        if directive.name.value == "allow"
-    )
 
 
 def unwrap_type_name(node: TypeNode) -> str:
@@ -243,14 +249,10 @@ def _follow_underlying_field(
 
 def _iter_owner_names(node: GuardedNode | MemberNode) -> Iterator[str]:
     return (
-        _read_directive_argument(directive, "by").value
+        read_directive_argument(directive, "by").value
         for directive in node.directives or ()
         if directive.name.value == "owned"
     )
-
-
-def _read_directive_argument(directive: ConstDirectiveNode, name: str) -> Any:
-    return next(argument.value for argument in directive.arguments or () if argument.name.value == name)
 
 
 def check_permissions(document: DocumentNode) -> None:

@@ -49,10 +49,10 @@ def build_access_directives(access: AccessDirectives) -> tuple[ConstDirectiveNod
     """Return `@allow` and `@owned` as they are printed."""
     return (
         *(
-            _build_directive_use("allow", "groups", ConstListValueNode(values=tuple(map(_build_string, groups))))
+            build_directive_use("allow", "groups", ConstListValueNode(values=tuple(map(_build_string, groups))))
             for groups in access.allow
         ),
-        *(_build_directive_use("owned", "by", _build_string(owner)) for owner in access.owned),
+        *(build_directive_use("owned", "by", _build_string(owner)) for owner in access.owned),
     )
 
 
@@ -161,7 +161,7 @@ def build_enum(
         values=tuple(
             EnumValueDefinitionNode(
                 name=NameNode(value=value),
-                directives=(_build_directive_use(STORED_DIRECTIVE, "as", _build_string(stored_values[value])),)
+                directives=(build_directive_use(STORED_DIRECTIVE, "as", _build_string(stored_values[value])),)
                 if value in stored_values
                 else (),
             )
@@ -177,7 +177,7 @@ def build_scalar(name: str, description: str) -> ScalarTypeDefinitionNode:
     )
 
 
-def _build_directive_use(
+def build_directive_use(
     name: str, argument_name: str, value: ConstListValueNode | StringValueNode
 ) -> ConstDirectiveNode:
     return ConstDirectiveNode(

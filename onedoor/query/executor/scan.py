@@ -83,7 +83,7 @@ def _build_spilled_scan(
         scan=replace(scan, pushed_steps=frozenset()),
         keys=keys,
         limit=max_rows_per_key if limit is None else limit,
-        match_keys=partial(_match_keys, state),
+        match_keys=partial(match_keys, state),
         load_joined_rows=partial(_load_joined_rows, state),
     )
 
@@ -217,12 +217,12 @@ async def _bind_residual_filter(
         for semi_join in semi_joins
     ]
     matches = await gather_or_cancel(
-        _match_keys(state, semi_join, named) for semi_join, named in zip(semi_joins, keys, strict=True)
+        match_keys(state, semi_join, named) for semi_join, named in zip(semi_joins, keys, strict=True)
     )
     return bind_predicate(scan.residual_filter, state.bound_plan, dict(zip(semi_joins, matches, strict=True)))
 
 
-async def _match_keys(state: ExecutionState, semi_join: SemiJoinFilter, keys: Sequence[Row]) -> frozenset[Row]:
+async def match_keys(state: ExecutionState, semi_join: SemiJoinFilter, keys: Sequence[Row]) -> frozenset[Row]:
     """Return the keys for which the inner scan has a row."""
     if not keys:
         return frozenset()

@@ -8,6 +8,7 @@ from typing import Any
 from onedoor.errors import ErrorCode, GraphQLErrorInfo, RequestRejected
 from onedoor.model.catalog import Catalog
 from onedoor.model.parameters import Parameter, encode, substitute
+from onedoor.model.row_rules import ATTRIBUTES_VARIABLE
 from onedoor.query.cursors import build_keyset_predicate, decode_cursor, derive_cursor_key, derive_former_cursor_key
 from onedoor.query.planner.nodes import (
     KeysetFilter,
@@ -90,11 +91,16 @@ def _find_converted_in_filter(predicate: PlannedPredicate) -> Iterator[Parameter
         match leaf:
             case Comparison(value=operand) | InKeys(keys=operand):
                 operands = operand if isinstance(operand, list | tuple) else (operand,)
-                yield from (part for part in operands if isinstance(part, Parameter) and part.convert is not None)
+                yield from (part for part in operands if isinstance(part, Parameter) and _may_be_invalid(part))
             case Exists():
                 yield from _find_converted_in_filter(leaf.filter)
             case SemiJoinFilter():
                 yield from _find_parsed_parameters((leaf.inner_scan,))
+
+
+def _may_be_invalid(parameter: Parameter) -> bool:
+    """Whether a value may not be of its type; what a person's attribute cannot be is no error of theirs."""
+    return parameter.convert is not None and parameter.path[0] != ATTRIBUTES_VARIABLE
 
 
 def bind_parameters(catalog: Catalog, page_windows: Sequence[PageWindow], variables: Mapping[str, Any]) -> BoundPlan:

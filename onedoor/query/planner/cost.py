@@ -78,16 +78,17 @@ def compute_link_cost(catalog: Catalog, nodes: Sequence[PlanNode]) -> int:
 
     They are looked at once a scan, however many rows ask for it.
     """
-    scans = (scan for node in nodes for scan in _walk_scans(node))
+    scans = (scan for node in nodes for scan in walk_scans(node))
     return min(COST_CEILING, sum(_weigh_links(catalog, scan.logical) for scan in scans))
 
 
-def _walk_scans(node: PlanNode) -> Iterator[PhysicalScan]:
+def walk_scans(node: PlanNode) -> Iterator[PhysicalScan]:
+    """Yield the scans of a node and of all nodes below it."""
     own = (node.row_scan, node.total_aggregate, node.has_previous, node.has_next)
     yield from (scan for scan in own if scan is not None)
     yield from (grouping.scan for grouping in node.groupings)
     for below in (*node.children, *node.members):
-        yield from _walk_scans(below)
+        yield from walk_scans(below)
 
 
 def _weigh_links(catalog: Catalog, logical: LogicalScan) -> int:

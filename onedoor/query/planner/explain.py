@@ -59,10 +59,10 @@ class ScanOutcome:
     read_at: str | None
     """When the oldest cached rows were read."""
     key_count: int
-    row_count: int
-    """How many rows the connector returned, before any step of the engine."""
+    row_count: int | None
+    """How many rows the connector returned, before any step of the engine; None: that would count rows out of rule."""
     spilled_row_count: int
-    byte_count: int
+    byte_count: int | None
     """The size of those rows as JSON."""
     milliseconds: float
     error_code: str | None
@@ -313,10 +313,12 @@ def _format_outcome(scan: ExplainedScan) -> str:
 
 
 def _list_outcome_facts(outcome: ScanOutcome) -> Iterator[str]:
-    yield format_count(outcome.row_count, "row")
+    if outcome.row_count is not None:
+        yield format_count(outcome.row_count, "row")
     if outcome.spilled_row_count:
         yield f"{outcome.spilled_row_count:,} of them through the spill database"
-    yield format_count(outcome.byte_count, "byte")
+    if outcome.byte_count is not None:
+        yield format_count(outcome.byte_count, "byte")
     if outcome.key_count:
         yield f"for {format_count(outcome.key_count, 'key')}"
     yield format_count(outcome.call_count, "call")

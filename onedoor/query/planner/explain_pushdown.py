@@ -14,6 +14,7 @@ from onedoor.query.planner.nodes import (
     PhysicalScan,
     PlannedPredicate,
     PushdownStep,
+    RuleComparison,
     SemiJoinFilter,
     collect_predicate_columns,
 )
@@ -234,7 +235,7 @@ def explain_too_many_keys(target: ScanTarget) -> str:
 
 def _explain_aggregates(scan: PhysicalScan, target: ScanTarget) -> str:
     is_waiting = _is_waiting_for_keys(scan)
-    if not _is_filter_pushed(scan) and not is_waiting:
+    if not is_filter_pushed(scan) and not is_waiting:
         return AFTER_ENGINE_STEP
     return next(_find_unsupported_aggregates(scan.logical, target), KEYS_UNDECIDED if is_waiting else BUCKETED_KEY)
 
@@ -257,7 +258,7 @@ def _find_unsupported_aggregates(logical: LogicalScan, target: ScanTarget) -> It
 def _explain_later_step(scan: PhysicalScan, step: PushdownStep, target: ScanTarget) -> str:
     """Say why the connector does not take `having`, the sort or the limit."""
     is_waiting = _is_waiting_for_keys(scan)
-    if not _is_filter_pushed(scan) and not is_waiting:
+    if not is_filter_pushed(scan) and not is_waiting:
         return AFTER_ENGINE_STEP
     if scan.logical.aggregates:
         reasons = _find_unsupported_group_steps(scan, target)
@@ -304,7 +305,7 @@ def _find_unsupported_limits(logical: LogicalScan, target: ScanTarget) -> Iterat
         yield f"`{target.name}` takes no limit" + (" for each key" if logical.key_columns else "")
 
 
-def _is_filter_pushed(scan: PhysicalScan) -> bool:
+def is_filter_pushed(scan: PhysicalScan) -> bool:
     """Whether the connector returns exactly the wanted rows, so that it may take what follows."""
     return scan.residual_filter == ALWAYS_TRUE == scan.post_join_filter and bool(
         scan.key_batch_size or not scan.logical.key_columns
@@ -342,6 +343,8 @@ def _join_shown_parts(parts: Sequence[str | None], word: str, empty: str) -> str
 
 def _format_leaf(leaf: PlannedPredicate, *, key_origins: KeyOrigins) -> str | None:
     match leaf:
+        case RuleComparison():
+            return f"{leaf.column} {leaf.op} by the rule for rows"
         case Comparison():
             return f"{leaf.column} {leaf.op} {_format_value(leaf.value)}"
         case Exists():

@@ -49,6 +49,11 @@ class KeysetFilter:
         return self.page.after if self.is_after else self.page.before
 
 
+@dataclass(frozen=True, slots=True)
+class RuleComparison(Comparison):
+    """A comparison of a row rule, whose value is not shown in a plan."""
+
+
 PlannedPredicate: TypeAlias = Predicate | SemiJoinFilter | KeysetFilter
 """A filter before it is bound: a value may be a `Parameter`, and a leaf a `SemiJoinFilter` or a `KeysetFilter`."""
 

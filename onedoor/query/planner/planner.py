@@ -36,12 +36,15 @@ from onedoor.query.planner.nodes import (
 )
 from onedoor.query.planner.predicates import build_bad_input_error, parse_filter, share_semi_joins
 from onedoor.query.planner.pushdown import plan_scan
+from onedoor.query.planner.type_scans import build_lookup_scan, build_type_scan, build_unruled_scan
 from onedoor.query.planner.value_paths import limit_to_first_row, parse_sort
 from onedoor.query.selection import ENTITIES_FIELD, SelectedField
 from onedoor.spi.predicates import ALWAYS_TRUE, Comparison, Not, Op, combine_conjuncts
 from onedoor.spi.scan import SortKey
 
-ROOTS_WITH_RESULT_ID = frozenset({"Mutation", "Subscription"})
+MUTATION_ROOT = "Mutation"
+
+ROOTS_WITH_RESULT_ID = frozenset({MUTATION_ROOT, "Subscription"})
 
 ROOT_TYPES = ROOTS_WITH_RESULT_ID | {"Query"}
 
@@ -178,11 +181,12 @@ def _plan_single_row(catalog: Catalog, decisions: Decisions, field: SelectedFiel
     """Plan a field that shows one row; where several match, the one whose key comes first."""
     mapping = catalog.mappings[join_keys.target_type]
     row_fields = _list_allowed_fields(field.children_by_type[join_keys.target_type], decisions)
-    logical = LogicalScan(
-        source=mapping.source,
-        collection=mapping.collection,
-        columns=tuple(dict.fromkeys((*_collect_columns(mapping, row_fields), *join_keys.key_columns))),
-        key_columns=join_keys.key_columns,
+    columns = tuple(dict.fromkeys((*_collect_columns(mapping, row_fields), *join_keys.key_columns)))
+    is_own_change = mapping.is_change and field.parent_type == MUTATION_ROOT
+    logical = (
+        build_unruled_scan(mapping, columns=columns, key_columns=join_keys.key_columns)
+        if is_own_change
+        else build_type_scan(catalog, mapping, columns=columns, key_columns=join_keys.key_columns)
     )
     row_scan = _push_down(catalog, limit_to_first_row(mapping, logical))
     nested = _plan_nested_fields(catalog, decisions, mapping, row_fields)
@@ -262,13 +266,7 @@ def _build_list_request(
         decisions=decisions,
         mapping=mapping,
         page=_build_page(catalog, field, join_keys.target_type),
-        base_scan=LogicalScan(
-            source=mapping.source,
-            collection=mapping.collection,
-            columns=(),
-            key_columns=join_keys.key_columns,
-            filter=base_filter,
-        ),
+        base_scan=build_type_scan(catalog, mapping, columns=(), key_columns=join_keys.key_columns, filter=base_filter),
     )
 
 
@@ -398,15 +396,13 @@ def _plan_children(
 def _plan_lookup(catalog: Catalog, field: SelectedField, lookup: Lookup) -> PlanNode:
     check_list_sizes(field.arguments, catalog.limits.in_max)
     parent_columns, key_columns = get_relationship_columns(lookup)
-    logical = LogicalScan(
-        source=lookup.source,
-        collection=lookup.collection,
+    scan = build_lookup_scan(
+        catalog,
+        lookup,
         columns=tuple(dict.fromkeys((lookup.column, *key_columns))),
-        key_columns=key_columns,
         filter=combine_conjuncts(_build_argument_comparisons(lookup, field)),
-        sort=(SortKey(lookup.column),),
-        limit=1,
     )
+    logical = replace(scan, sort=(SortKey(lookup.column),), limit=1)
     return PlanNode(
         field=field,
         type=get_named_type(field.return_type).name,

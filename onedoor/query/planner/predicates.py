@@ -13,19 +13,18 @@ from onedoor.model.names import (
     NoSuchId,
     build_id_parser,
     get_capabilities,
-    get_relationship_columns,
     list_member_mappings,
     map_field_to_columns,
     resolve_target_type,
 )
 from onedoor.model.parameters import convert_value, encode
-from onedoor.query.planner.nodes import PlannedPredicate, SemiJoinFilter, build_distinct_scan
+from onedoor.query.planner.nodes import PlannedPredicate, SemiJoinFilter
+from onedoor.query.planner.type_scans import build_visible_exists
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.predicates import (
     ALWAYS_TRUE,
     And,
     Comparison,
-    Exists,
     InKeys,
     Not,
     Op,
@@ -153,20 +152,8 @@ def _build_related_filter(
     for target in list_member_mappings(catalog, relationship.to):
         inner_filter = build_inner_filter(target.type)
         if may_match(inner_filter, target.constants, None) is not False:
-            alternatives.append(_build_exists(mapping, relationship, target, inner_filter))
+            alternatives.append(build_visible_exists(catalog, mapping, relationship, target, inner_filter))
     return alternatives[0] if len(alternatives) == 1 else Or(tuple(alternatives))
-
-
-def _build_exists(
-    mapping: TypeMapping, relationship: Relationship, target: TypeMapping, inner_filter: PlannedPredicate
-) -> Exists | SemiJoinFilter:
-    """Return an Exists within a source, and a semi-join across two."""
-    outer_columns, inner_columns = get_relationship_columns(relationship)
-    if target.source == mapping.source:
-        return Exists(target.collection, outer_columns, inner_columns, inner_filter)
-    return SemiJoinFilter(
-        outer_columns, build_distinct_scan(target.source, target.collection, inner_columns, inner_filter)
-    )
 
 
 def share_semi_joins(predicates: Sequence[PlannedPredicate]) -> list[PlannedPredicate]:

@@ -15,6 +15,7 @@ from onedoor.model.names import (
 )
 from onedoor.query.planner.nodes import FieldPath, KeyJoin, LogicalScan
 from onedoor.query.planner.pushdown import get_average_column
+from onedoor.query.planner.type_scans import build_type_scan
 from onedoor.spi.capabilities import ColumnType, ValueType
 from onedoor.spi.predicates import Row
 from onedoor.spi.scan import AggregateCall, AggregateFunction, SortKey
@@ -241,11 +242,8 @@ def _build_aggregate_scan(
     mapping = catalog.mappings[type_name]
     requested = [RequestedAggregate(function=path.aggregate or "", field=path.field) for path in value_paths]
     aggregates = build_aggregate_calls(catalog, type_name, requested)
-    return LogicalScan(
-        source=mapping.source,
-        collection=mapping.collection,
-        columns=key,
-        key_columns=key,
+    return replace(
+        build_type_scan(catalog, mapping, columns=key, key_columns=key),
         aggregates=aggregates.calls,
         average_columns=aggregates.average_columns,
     )
@@ -258,16 +256,8 @@ def _build_single_row_scan(
     mapping = catalog.mappings[type_name]
     own_paths = [path for path in value_paths if not path.relationships]
     own_columns = [column for path in own_paths for column in resolve_value_columns(catalog, type_name, path)]
-    return limit_to_first_row(
-        mapping,
-        LogicalScan(
-            source=mapping.source,
-            collection=mapping.collection,
-            columns=tuple(dict.fromkeys((*own_columns, *key))),
-            key_columns=key,
-            key_joins=build_key_joins(catalog, type_name, value_paths),
-        ),
-    )
+    scan = build_type_scan(catalog, mapping, columns=tuple(dict.fromkeys((*own_columns, *key))), key_columns=key)
+    return limit_to_first_row(mapping, replace(scan, key_joins=build_key_joins(catalog, type_name, value_paths)))
 
 
 def limit_to_first_row(mapping: TypeMapping, logical: LogicalScan) -> LogicalScan:

@@ -1,12 +1,13 @@
 """Run a query and compare its result with that of the naive evaluation."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import orjson
 
-from onedoor.query.context import ExecutionResult, QueryEngine
+from onedoor.query.context import ExecutionResult
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.connector import SpillTable
 from onedoor.spi.predicates import ALWAYS_TRUE
@@ -19,6 +20,9 @@ from tests.properties.equality.naive import data
 from tests.properties.equality.question import Field, Place, build_document
 from tests.properties.equality.world import engine
 from tests.query.pushdown.strict import Strict
+
+Ask = Callable[..., Awaitable[ExecutionResult]]
+"""Asks a text, with `variables`, and returns what it came to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +46,7 @@ async def outcome(of: Question, scratch: OpenSpillTable) -> Outcome:
 
     at = engine(of.world, opened)
     expected = [data(of.world, fields) for fields in of.turns]
-    results = [await differing(at, fields, item) for fields, item in zip(of.turns, expected, strict=True)]
+    results = [await differing(partial(ask, at), fields, item) for fields, item in zip(of.turns, expected, strict=True)]
     asks = [ask for source in at.catalog.connectors.values() if isinstance(source, Strict) for ask in source.requests]
     return Outcome(
         expected=expected,
@@ -52,11 +56,11 @@ async def outcome(of: Question, scratch: OpenSpillTable) -> Outcome:
     )
 
 
-async def differing(at: QueryEngine, fields: Sequence[Field], expected: Mapping[str, Any]) -> str | None:
+async def differing(ask: Ask, fields: Sequence[Field], expected: Mapping[str, Any]) -> str | None:
     """Count every exception as a difference, so that it is reported with its query."""
     try:
-        text, variables = build_document(await placed(at, fields, "Query"))
-        return difference(await ask(at, text, variables=variables), expected)
+        text, variables = build_document(await placed(ask, fields, "Query"))
+        return difference(await ask(text, variables=variables), expected)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
 
@@ -85,17 +89,17 @@ def difference(answer: ExecutionResult, expected: Mapping[str, Any]) -> str | No
     return None if result == wanted else f"data: {result}\n  expected {wanted}"
 
 
-async def placed(at: QueryEngine, fields: Sequence[Field], kind: str) -> list[Field]:
+async def placed(ask: Ask, fields: Sequence[Field], kind: str) -> list[Field]:
     """The fields, with the cursors of the places they name, as the product tells them."""
-    return [await placing(at, field, kind) for field in fields]
+    return [await placing(ask, field, kind) for field in fields]
 
 
-async def placing(at: QueryEngine, field: Field, kind: str) -> Field:
+async def placing(ask: Ask, field: Field, kind: str) -> Field:
     given = dict(field.arguments)
     for name, value in field.arguments.items():
         if isinstance(value, Place):
-            given[name] = replace(value, cursor=await cursor(at, field, kind, value.id))
-    return replace(field, arguments=given, below=await placed(at, field.below, below(field, kind)))
+            given[name] = replace(value, cursor=await cursor(ask, field, kind, value.id))
+    return replace(field, arguments=given, below=await placed(ask, field.below, below(field, kind)))
 
 
 def below(field: Field, kind: str) -> str:
@@ -104,14 +108,14 @@ def below(field: Field, kind: str) -> str:
     return links[field.name].to if field.name in links else {**ROOTS, **SINGLES}.get(field.name, kind)
 
 
-async def cursor(at: QueryEngine, field: Field, kind: str, wanted: str) -> str:
+async def cursor(ask: Ask, field: Field, kind: str, wanted: str) -> str:
     """Of the row with this id, in this list of whatever parent has it."""
     arguments = {name: argument for name, argument in field.arguments.items() if name in ("where", "orderBy")}
     page = [Field(name="edges", below=[Field(name="cursor"), Field(name="node", below=[Field(name="id")])])]
     fields = [Field(name=field.name, arguments={**arguments, "first": 1000}, below=page)]
     if kind != "Query":
         fields = [Field(name=MODEL[kind].all, arguments={"first": 1000}, below=[Field(name="nodes", below=fields)])]
-    answer = await ask(at, build_document(fields)[0])
+    answer = await ask(build_document(fields)[0])
     results = {edge["node"]["id"]: edge["cursor"] for edge in edges(answer.data)}
     if wanted not in results:
         raise LookupError(f"no cursor of `{wanted}` in {answer.data}, {answer.errors}")

@@ -4,7 +4,7 @@ from typing import Any
 
 from graphql import DocumentNode, print_ast
 
-from onedoor.schema.builder import GuardedNode, read_own_requirements
+from onedoor.schema.masking import GuardedNode, read_own_requirements
 from tests.security.permission.random_schema import Member, Rule, Schema, Type
 
 KEYWORDS = {

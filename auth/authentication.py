@@ -3,7 +3,7 @@
 import asyncio
 import time
 from asyncio import Future
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -16,7 +16,9 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from auth.api_keys import USE_RESOLUTION, KeyUse, record_key_use
-from auth.groups import Groups
+from auth.grant_store import load_held_grants
+from auth.grants import HeldGrant, find_ended
+from auth.groups import Groups, find_groups
 from auth.key_format import PLACEHOLDER_KEY, hash_secret, is_same_digest, parse_key
 from auth.memberships import Membership, read_membership
 from auth.users import Attributes, load_attributes
@@ -36,7 +38,9 @@ class Principal:
     last_name: str
     email: str
     groups: frozenset[str]
-    grants: tuple[str, ...]
+    """Those they are a member of, and those of their grants."""
+    grants: tuple[HeldGrant, ...]
+    """Of groups that they are no member of."""
     key_id: str
     key_created: datetime
     key_expires: datetime
@@ -48,6 +52,17 @@ class Principal:
     memberships: tuple[Membership, ...] = ()
     """By which sources they are in which groups, registered ones alone."""
     attributes: Attributes = field(default_factory=dict, hash=False)
+
+
+def drop_grants(principal: Principal, ended: Sequence[HeldGrant]) -> Principal:
+    """Return a principal without these grants and their groups."""
+    if not ended:
+        return principal
+    return replace(
+        principal,
+        groups=principal.groups - {grant.group for grant in ended},
+        grants=tuple(grant for grant in principal.grants if grant not in ended),
+    )
 
 
 LOOKUP_MAX_AGE_SECONDS = 1.0
@@ -123,7 +138,8 @@ class Authenticator:
         secret = find_secret(record, digest)
         if parsed_key is None or record is None or secret is None or not is_valid_secret(record, secret, self._now()):
             return None
-        return secret.principal
+        principal = secret.principal
+        return drop_grants(principal, find_ended(principal.grants, self._now())) if principal.grants else principal
 
     async def _wait_for_lookup(self, key_id: str, digest: bytes) -> KeyRecord | None:
         """Return the result of a look-up. Raises MetadataDatabaseUnavailable where it takes too long."""
@@ -208,24 +224,27 @@ KEY_AND_USER_QUERY = (
 
 
 def look_up_key(database: MetadataDatabase, groups: Groups, key_id: str) -> KeyRecord | None:
-    """Look up a key, its user and their memberships in one statement; a service is disabled without its owner.
+    """Look up a key, its user, their memberships and grants; a service is disabled without its owner.
 
     Blocks: call it in a thread. Raises MetadataDatabaseUnavailable.
     """
     try:
         with database.read_connection() as connection:
             rows = connection.execute(KEY_AND_USER_QUERY, {"id": key_id}).all()
+            held = load_held_grants(connection, rows[0].person_id, database.now()) if rows else ()
     except SQLAlchemyError as reason:
         raise MetadataDatabaseUnavailable("the metadata database does not answer") from reason
     if not rows:
         return None
     row = rows[0]
     memberships = tuple(read_membership(row) for row in rows if row.group_name in groups.names)
+    member_groups = find_groups(groups, memberships, database.now())
+    grants = tuple(grant for grant in held if grant.group in groups.names - member_groups)
     principal = Principal(
         person_id=row.person_id, first_name=row.first_name, last_name=row.last_name, email=row.email,
-        groups=find_groups(groups, memberships, database.now()), grants=(), key_id=key_id, key_created=row.created_at,
-        key_expires=row.expires_at, secret=row.secret, key_used=row.used_at, owner_group=row.owner_group,
-        memberships=memberships, attributes=load_attributes(row.attributes),
+        groups=member_groups.union(grant.group for grant in grants), grants=grants, key_id=key_id,
+        key_created=row.created_at, key_expires=row.expires_at, secret=row.secret, key_used=row.used_at,
+        owner_group=row.owner_group, memberships=memberships, attributes=load_attributes(row.attributes),
     )  # fmt: skip
     return KeyRecord(
         current=KeySecret(digest=row.digest, principal=principal),
@@ -242,12 +261,3 @@ def _build_former_secret(row: Any, principal: Principal) -> KeySecret | None:
         return None
     principal = replace(principal, secret=row.previous_secret)
     return KeySecret(digest=row.previous_digest, until=row.previous_until, principal=principal)
-
-
-def find_groups(groups: Groups, memberships: Iterable[Membership], now: datetime) -> frozenset[str]:
-    """Return the registered groups in which a user is now: the union over all sources, without what is stale."""
-    return frozenset(
-        membership.group
-        for membership in memberships
-        if membership.group in groups.names and not groups[membership.group].is_stale(membership, now)
-    )

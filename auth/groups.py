@@ -158,6 +158,20 @@ class Groups:
         return sorted({group.owner for group in self} - self.contacts.keys())
 
 
+def find_groups(groups: Groups, memberships: Iterable[Membership], now: datetime) -> frozenset[str]:
+    """Return the registered groups in which a user is now: the union over all sources, without what is stale.
+
+    An exclusive group is held by a grant alone, or several people could have it at once.
+    """
+    return frozenset(
+        membership.group
+        for membership in memberships
+        if membership.group in groups.names
+        and not groups[membership.group].exclusive
+        and not groups[membership.group].is_stale(membership, now)
+    )
+
+
 def find_rank(name: str) -> str | None:
     """Return the first whole word of a group's name that is a rank; None: there is none."""
     words = re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", name).casefold())

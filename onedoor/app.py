@@ -20,7 +20,9 @@ from fastapi import APIRouter
 from auth.api_keys import has_demo_keys
 from auth.authentication import Principal, open_authenticator
 from auth.directory.settings import DirectorySettings
+from auth.grant_store import GrantChecker, GrantStore
 from auth.groups import Groups
+from onedoor.administration.grants import settle_periodically
 from onedoor.audit.log import open_audit_log
 from onedoor.audit.record import derive_redaction_key
 from onedoor.company import Company, CompanySchema, build_company_schema, load_company
@@ -262,7 +264,16 @@ async def open_app(settings: Settings, company: Company, *, start_jobs: bool = F
                 JOBS_SOURCE: JobsConnector(job_database, jobs, principal, catalog.policy),
             }
 
-        engine = build_query_engine(catalog, build_own_connectors, asyncio.get_running_loop().time, cache, quotas)
+        grant_checker = GrantChecker(database)
+        stack.callback(grant_checker.close)
+        engine = build_query_engine(
+            catalog,
+            build_own_connectors,
+            asyncio.get_running_loop().time,
+            cache,
+            quotas,
+            grant_checker.find_ended,
+        )
         mutations = build_mutation_context(
             engine,
             company.mutations,
@@ -298,6 +309,8 @@ async def open_app(settings: Settings, company: Company, *, start_jobs: bool = F
         stack.push_async_callback(executor.drain)
         stack.push_async_callback(wait_for_changes, mutations)
         stack.push_async_callback(cancel_task, asyncio.create_task(run_recovery(mutations, audit_log.append)))
+        grant_store = GrantStore(database=database, groups=company.groups)
+        stack.push_async_callback(cancel_task, asyncio.create_task(settle_periodically(grant_store)))
         records = RecordRecovery(
             folder=settings.records.folder,
             append=audit_log.append,

@@ -61,6 +61,7 @@ class ActRecorder:
             key_id=principal.key_id or None,
             secret=principal.secret,
             groups=tuple(sorted(principal.groups)),
+            grants=tuple(grant.id for grant in principal.grants),
             operation=operation,
             client_request_id=client_request_id,
             reason=reason,

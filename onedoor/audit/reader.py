@@ -36,6 +36,25 @@ def read_records(folder: Path) -> Iterator[Mapping[str, Any]]:
             yield merge_lines(lines[record["id"]])
 
 
+def find_records(folder: Path, text: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the records whose lines hold a text, by time, as `read_records` would; other lines are not parsed.
+
+    The text is in every line of a request or in none, as what says whose it is.
+    """
+    lines = defaultdict[str, list[Mapping[str, Any]]](list)
+    for path in list_log_files(folder):
+        for line in read_whole_lines(path):
+            if text.encode() in line and (record := log.parse_line(line)) is not None and "prev" in record:
+                lines[record["id"]].append(record)
+    records = [merge_lines(found) if is_begun(found) else found[-1] for found in lines.values()]
+    yield from sorted(records, key=itemgetter("time"))
+
+
+def is_begun(lines: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the lines of one request say that it began to change something."""
+    return any(line["outcome"] == AuditOutcome.BEGUN for line in lines)
+
+
 def find_begun_ids(path: Path, end: int | None = None) -> set[str]:
     """Return the ids of the records in a file that began to change something."""
     return {id for line in read_whole_lines(path, end) if BEGUN in line and (id := parse_record_id(line)) is not None}

@@ -1,4 +1,4 @@
-"""Run the commands: serve, worker, check, new, introspect, directory, users, groups, keys, documents, sdl and so on."""
+"""Run the commands of `python -m onedoor`."""
 
 import os
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from auth.groups import Groups
 from auth.users import list_unregistered_memberships
 from onedoor import config
 from onedoor.audit.reader import verify_folder
-from onedoor.cli import directory, documents, users
+from onedoor.cli import directory, documents, grants, users
 from onedoor.cli.introspect import introspect
 from onedoor.cli.new import new
 from onedoor.cli.upgrade import upgrade
@@ -245,6 +245,7 @@ for command in (
     users.group_commands,
     directory.directory_commands,
     users.key_commands,
+    grants.grant_commands,
     documents.documents,
 ):
     main.add_command(command)

@@ -12,6 +12,7 @@ from auth.groups import EVERYONE
 from auth.key_format import DEFAULT_KEY_DAYS, mint_api_key
 from auth.users import User
 from onedoor.cli.administration import Administrator, RegisterContext, Subject, on_record
+from onedoor.cli.grants import lend_groups, parse_until
 from onedoor.cli.tables import format_day, format_minute, print_table
 from onedoor.errors import ConfigurationError
 
@@ -166,10 +167,15 @@ def list_history_command(context: RegisterContext, name: str | None) -> None:
 @group_commands.command("join")
 @click.argument("email")
 @click.argument("groups", metavar="GROUP...", nargs=-1, required=True)
+@click.option("--until", metavar="TIME", help="When it ends, in UTC: each group is then a grant.")
 @click.pass_obj
 @on_record
 def join_group_command(
-    context: RegisterContext, administrator: Administrator, email: str, groups: Sequence[str]
+    context: RegisterContext,
+    administrator: Administrator,
+    email: str,
+    groups: Sequence[str],
+    until: str | None,
 ) -> None:
     """Put a person into groups; they see what these see within a second.
 
@@ -177,10 +183,14 @@ def join_group_command(
     Examples:
       python -m onedoor groups join ada@acme.example finance --reason "works on the year's end"
       python -m onedoor groups join ada@acme.example finance sales --reason "ticket 1234"
+      python -m onedoor groups join ada@acme.example support --until 2026-12-24T18:00 --reason "stands in for Ben"
     """
     registered = context.load_groups()
     for group in groups:
         registered.require(group)
+    if until is not None:
+        lend_groups(context, administrator, email, groups, parse_until(until))
+        return
 
     def join(attribution: Attribution) -> None:
         for group in groups:

@@ -54,7 +54,7 @@ def build_principal_connector(principal: Principal) -> MemoryConnector:
         principal.last_name,
         principal.email,
         tuple(sorted(principal.groups)),
-        principal.grants,
+        tuple(grant.id for grant in principal.grants),
         principal.key_id,
     )
     key = (principal.key_id, principal.key_created, principal.key_expires)

@@ -1,13 +1,14 @@
 """Run exports as jobs, start them by a mutation, and open their files for download."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from auth.api_keys import is_valid_key
 from auth.authentication import Principal
+from auth.grants import GrantEnded, HeldGrant
 from auth.groups import EVERYONE
 from onedoor.errors import ConnectorError, ErrorCode, RequestRejected
 from onedoor.exports.columns import build_row_layout, find_lost_column
@@ -16,6 +17,7 @@ from onedoor.exports.models import (
     ExportPlan,
     ExportRequest,
     ExportState,
+    ExportStopped,
     ExportStore,
     ExportSummary,
     Format,
@@ -254,7 +256,10 @@ async def open_download(
         await validate_export(executor, principal, plan.request, count_served_bytes)
     except RequestRejected:
         return None
-    return Download(file=file, chunks=_read_export_file(store, plan, file))
+    chunks = _read_export_file(store, plan, file)
+    return Download(
+        file=file, chunks=_stop_when_ended(executor, principal.grants, chunks) if principal.grants else chunks
+    )
 
 
 def find_export_file(store: ExportStore, plan: ExportPlan, name: str) -> ExportFile | None:
@@ -263,6 +268,17 @@ def find_export_file(store: ExportStore, plan: ExportPlan, name: str) -> ExportF
     if result is None or result.state is not ExportState.DONE:
         return None
     return next((file for file in summarize_export(store, plan).files if file.name == name), None)
+
+
+async def _stop_when_ended(
+    executor: AuditedExecutor, held: Sequence[HeldGrant], chunks: AsyncIterator[bytes]
+) -> AsyncIterator[bytes]:
+    """Yield what is read while the grants are held. Raises ExportStopped at the first chunk after."""
+    async for chunk in chunks:
+        ended = await executor.engine.find_ended_grants(held)
+        if ended:
+            raise ExportStopped(ExportState.REFUSED, GrantEnded(ended[0]).reason)
+        yield chunk
 
 
 async def _read_export_file(store: ExportStore, plan: ExportPlan, file: ExportFile) -> AsyncIterator[bytes]:

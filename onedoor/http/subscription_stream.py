@@ -6,22 +6,27 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from auth.authentication import Principal
+from auth.grants import GrantEnded, HeldGrant
 from onedoor.audit.log import AuditLogUnavailable
 from onedoor.audit.record import AuditOutcome, Surface
-from onedoor.errors import ErrorCode, GraphQLErrorInfo
+from onedoor.errors import ConnectorError, ErrorCode, GraphQLErrorInfo
 from onedoor.http.lifecycle import UNAUTHENTICATED, apply_request_extensions
 from onedoor.http.requests import RequestContext, begin_request
 from onedoor.http.responses import encode_conclusion
 from onedoor.http.state import AppState
 from onedoor.query.audited import KEYS_UNAVAILABLE, Conclusion, conclude_failure, conclude_unrecorded
-from onedoor.query.context import GraphQLRequest, get_partial_result
+from onedoor.query.context import GraphQLRequest, QueryEngine, get_partial_result
 from onedoor.query.subscriptions import Subscription, SubscriptionEvent
 from onedoor.runtime.call_context import build_call_context, use_call_context
+from onedoor.runtime.concurrency import run_unless
 from onedoor.runtime.pubsub import SlowConsumer
 from onedoor.storage.database import MetadataDatabaseUnavailable
 
 KEY_RECHECK_SECONDS = 2.0
 """How often a key is looked up again while nothing happens; the authenticator remembers it for another second."""
+
+GRANT_RECHECK_SECONDS = 1.0
+"""How often it is checked that the grants under which a subscription began are still held."""
 
 STARTED = COMPLETED = Conclusion(outcome=AuditOutcome.ANSWERED, status=200)
 
@@ -83,6 +88,8 @@ class SubscriptionStream:
             raise
         except SlowConsumer:
             return await self._record_end(EVENTS_LOST)
+        except GrantEnded as ended:
+            return await self._record_end(conclude_refusal(ended))
         except OSError:
             await self._record_end(self.context.conclusion_if_cancelled)
             raise
@@ -95,17 +102,23 @@ class SubscriptionStream:
         assert context.request is not None
         context.surface, context.subscription_id = Surface.SUBSCRIPTION, context.id
         context.principal = await self.reauthenticate()
+        grants = context.principal.grants
         async with self._subscribe(context.principal, context.request) as subscription:
             context.result = subscription.result
             apply_request_extensions(app_state, context)
             await app_state.executor.record(context, STARTED, 0)
             self.event_count = 0
             await self.on_start()
-            async for event in subscription.events:
-                body = await self._execute_event(event)
-                if body is not None:
-                    await self.deliver(body)
-                    self.event_count += 1
+            delivering = self._deliver_events(subscription)
+            await (run_unless(watch_grants(app_state.engine, grants), delivering) if grants else delivering)
+
+    async def _deliver_events(self, subscription: Subscription) -> None:
+        assert self.event_count is not None
+        async for event in subscription.events:
+            body = await self._execute_event(event)
+            if body is not None:
+                await self.deliver(body)
+                self.event_count += 1
 
     @asynccontextmanager
     async def _subscribe(self, principal: Principal, request: GraphQLRequest) -> AsyncIterator[Subscription]:
@@ -187,3 +200,18 @@ async def watch_key(reauthenticate: Reauthenticate) -> None:
     while True:
         await asyncio.sleep(KEY_RECHECK_SECONDS)
         await reauthenticate()
+
+
+async def watch_grants(engine: QueryEngine, held: Sequence[HeldGrant]) -> None:
+    """Raise GrantEnded soon after one of the grants has ended, and MetadataDatabaseUnavailable where nobody knows."""
+    while True:
+        await asyncio.sleep(GRANT_RECHECK_SECONDS)
+        ended = await engine.find_ended_grants(held)
+        if ended:
+            raise GrantEnded(ended[0])
+
+
+def conclude_refusal(refusal: ConnectorError) -> Conclusion:
+    """Conclude a subscription that may not go on."""
+    error = GraphQLErrorInfo(code=refusal.code, message=refusal.reason)
+    return Conclusion(outcome=AuditOutcome.REFUSED, status=403, errors=(error,))

@@ -88,6 +88,8 @@ class JobRun:
     name: str
     person_id: str
     key_id: str | None
+    grants: tuple[str, ...] = ()
+    """The ids of the grants that its starter held then; it ends when one of them does."""
     created_at: datetime
     input: Mapping[str, Any]
     attempts: int

@@ -14,8 +14,10 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from auth import users
-from auth.authentication import Principal, find_groups
-from auth.groups import EVERYONE, Groups
+from auth.authentication import Principal
+from auth.grant_store import list_held_grants
+from auth.grants import HeldGrant
+from auth.groups import EVERYONE, Groups, find_groups
 from onedoor.audit.log import AuditLogUnavailable
 from onedoor.jobs import store, subprocess
 from onedoor.jobs.codecs import InvalidJobValue, build_instance, dump_instance
@@ -44,6 +46,9 @@ SERVICE_PREFIX = "service:"
 """Begins the id of a service account; the id of a person never holds a colon."""
 
 KEY_LIFETIME = timedelta(days=1)
+
+ACCESS_CHECKS_PER_LEASE = 4
+"""How often, in the time of a lease, it is checked that whoever started a run may go on with it."""
 
 MAX_TAKEOVERS = 20
 """How many workers may die of one job before it is given up."""
@@ -176,10 +181,12 @@ class Runner:
         flushing = asyncio.ensure_future(buffer.flush_until_finished())
         work = asyncio.ensure_future(self._call_when_due(active, job, attempt, buffer))
         stopping = asyncio.ensure_future(active.stop_requested.wait())
+        refusing = asyncio.ensure_future(self._wait_for_refusal(active.run))
         try:
-            await asyncio.wait((work, stopping, flushing), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((work, stopping, flushing, refusing), return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopping.cancel()
+            refusing.cancel()
             await _cancel_and_wait(work)
             buffer.finish()
             await asyncio.wait((flushing,))
@@ -187,17 +194,31 @@ class Runner:
             return None
         if active.cancelled_by is not None and not _has_succeeded(work):
             return _build_cancelled_result(active.cancelled_by)
+        if _has_succeeded(refusing) and not _has_succeeded(work):
+            return RunResult(state=JobState.REFUSED, reason=refusing.result())
         return work.result()
+
+    async def _wait_for_refusal(self, run: JobRun) -> str:
+        """Return why whoever started a run may not go on with it, soon after that is so, whatever the run waits for."""
+        while True:
+            await asyncio.sleep(self.settings.lease_seconds / ACCESS_CHECKS_PER_LEASE)
+            try:
+                await self._authorize(run)
+            except JobRefused as refusal:
+                return refusal.reason
+            except SQLAlchemyError as error:
+                LOG.warning("whether the job %s may go on is not known: %s", run.id, type(error).__name__)
+
+    async def _authorize(self, run: JobRun) -> Principal:
+        load = partial(load_run_principal, jobs=self.jobs, registered=self.groups, run=run)
+        return await self.database.run_in_db_thread(load)
 
     async def _call_when_due(
         self, active: ActiveRun, job: Job, attempt: int, buffer: ProgressBuffer
     ) -> RunResult | JobFailed:
         timeout = asyncio.timeout(job.timeout_seconds)
 
-        async def authorize() -> Principal:
-            load = partial(load_run_principal, jobs=self.jobs, registered=self.groups, run=active.run)
-            return await self.database.run_in_db_thread(load)
-
+        authorize = partial(self._authorize, active.run)
         try:
             await self._wait_until_due(active.run)
             await authorize()
@@ -324,13 +345,14 @@ def _load_user_principal(database: MetadataDatabase, registered: Groups, run: Jo
     if user.owner_group is not None and user.owner_group not in registered.names:
         raise JobRefused(f"the group `{user.owner_group}`, which answers for whoever started it, is not registered")
     memberships = tuple(membership for membership in user.memberships if membership.group in registered.names)
+    members, grants = find_groups(registered, memberships, database.now()), _load_run_grants(database, run)
     return Principal(
         person_id=user.id,
         first_name=user.first_name,
         last_name=user.last_name,
         email=user.email,
-        groups=find_groups(registered, memberships, database.now()),
-        grants=(),
+        groups=members.union(grant.group for grant in grants),
+        grants=tuple(grant for grant in grants if grant.group not in members),
         key_id=run.key_id or "",
         key_created=run.created_at,
         key_expires=database.now() + KEY_LIFETIME,
@@ -338,6 +360,19 @@ def _load_user_principal(database: MetadataDatabase, registered: Groups, run: Jo
         memberships=memberships,
         attributes=user.attributes,
     )
+
+
+def _load_run_grants(database: MetadataDatabase, run: JobRun) -> Sequence[HeldGrant]:
+    """Return the grants under which a run was started; it has no others. Raises JobRefused where one has ended."""
+    if not run.grants:
+        return ()
+    held = {grant.id: grant for grant in list_held_grants(database, run.person_id)}
+    ended = [id for id in run.grants if id not in held]
+    if ended:
+        raise JobRefused(
+            f"the grant `{ended[0]}` under which it was started has ended: ask for access and start it again"
+        )
+    return [held[id] for id in run.grants]
 
 
 def _load_service_principal(jobs: Mapping[str, Job], run: JobRun) -> Principal:

@@ -131,6 +131,7 @@ class JobService:
             "person_id": principal.person_id,
             "person_name": _format_name(principal),
             "key_id": principal.key_id or None,
+            "grants": " ".join(grant.id for grant in principal.grants),
             "record_id": record_id,
             "reason": None if request.reason is None else replace_unsafe_text(request.reason)[:MAX_REASON_CHARACTERS],
             "idempotency_key": request.idempotency_key,

@@ -151,6 +151,7 @@ def claim_run(database: MetadataDatabase, id: str, epoch: int, worker_id: str) -
         name=row.name,
         person_id=row.person_id,
         key_id=row.key_id,
+        grants=tuple(row.grants.split()),
         created_at=row.created_at,
         input=orjson.loads(row.input),
         attempts=row.attempts,

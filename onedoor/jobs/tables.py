@@ -61,6 +61,7 @@ job_table = Table(
     Column("result", Text),
     Column("error", Text),
     Column("reads_known", Boolean, nullable=False, server_default=false()),
+    Column("grants", Text, nullable=False, server_default=""),
 )
 
 # INVARIANT: where `reads_known`, `job_read` has all that the job read; an earlier release kept nothing of it.

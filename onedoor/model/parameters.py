@@ -92,3 +92,21 @@ def check_list_sizes(value: Any, limit: int) -> None:
     elif isinstance(value, dict):
         for inner in value.values():
             check_list_sizes(inner, limit)
+
+
+CHARACTERS_A_VALUE = 200
+
+
+def count_values(value: Any, limit: int) -> int:
+    """Count the values in variables, a long text as several, up to about `limit`."""
+    count, pending = 0, [value]
+    while pending and count <= limit:
+        value = pending.pop()
+        count += 1
+        if isinstance(value, str):
+            count += len(value) // CHARACTERS_A_VALUE
+        elif isinstance(value, Mapping):
+            pending.extend(value.values())
+        elif isinstance(value, list):
+            pending.extend(value)
+    return count

@@ -5,7 +5,7 @@ The keys and the values of `to_row` are columns and texts of the metadata databa
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, StrEnum
 from typing import Any
@@ -70,6 +70,8 @@ class Intent:
     begun_at: datetime
     state: IntentState = IntentState.OPEN
     stands: str | None = None
+    fencing_tokens: Mapping[str, int] = field(default_factory=dict)
+    """Of the grants under which it was requested, by id."""
 
     def to_row(self) -> dict[str, Any]:
         return {
@@ -88,6 +90,7 @@ class Intent:
             "begun_at": self.begun_at,
             "state": str(self.state),
             "stands": self.stands,
+            "fencing_tokens": json.dumps(self.fencing_tokens, sort_keys=True),
         }
 
     @classmethod
@@ -108,6 +111,7 @@ class Intent:
             begun_at=row["begun_at"],
             state=IntentState(row["state"]),
             stands=row["stands"],
+            fencing_tokens=json.loads(row["fencing_tokens"]),
         )
 
 

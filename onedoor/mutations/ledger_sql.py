@@ -31,6 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
+from auth.grant_store import are_tokens_current
 from onedoor.mutations.intents import REPEATABLE_STATES, HistoryRow, Intent, IntentOutcome, IntentState, StepAttempt
 from onedoor.query.cursors import build_keyset_predicate
 from onedoor.spi.predicates import ALWAYS_TRUE, Comparison, Op, Predicate, fold_predicate
@@ -63,6 +64,7 @@ intent_table = Table(
     Column("owner", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("stands", Text),
+    Column("fencing_tokens", Text, nullable=False, server_default="{}"),
 )
 
 MAY_STAND = intent_table.c.state.not_in(("NOT_MADE", "UNDONE"))
@@ -155,6 +157,10 @@ class LeaseLost(Exception):
     """Another process holds the intent now, or it has ended: this process must do nothing more for it."""
 
 
+class StaleFencingToken(Exception):
+    """A grant under which a change was requested has ended, or another holder has its group."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
     """Who holds an open intent, and until when."""
@@ -183,13 +189,16 @@ def insert_intent(
 ) -> Intent | None:
     """Store the intent and its first steps, or return the earlier intent that has its idempotency key.
 
-    That is one with another body, whatever its state, or one that is open or has changed something.
+    That is one with another body, whatever its state, or one that is open or has changed something. Raises
+    StaleFencingToken where a grant has ended under which the intent was requested.
     """
     for _ in range(MAX_TRIES):
         try:
             with database.write_transaction() as connection:
                 earlier = _find_earlier_intent(connection, new_intent)
                 if earlier is None:
+                    if not are_tokens_current(connection, new_intent.fencing_tokens, database.now()):
+                        raise StaleFencingToken
                     columns = {"owner": lease.owner, "lease_until": lease.until}
                     connection.execute(insert(intent_table), {**new_intent.to_row(), **columns})
                     _write_attempts(connection, new_intent.id, attempts)

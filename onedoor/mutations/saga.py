@@ -40,6 +40,7 @@ from onedoor.mutations.mapping import list_id_columns
 from onedoor.mutations.rejections import name_input_fields, name_source
 from onedoor.mutations.row_access import check_row_access
 from onedoor.runtime import resilience
+from onedoor.runtime.call_context import use_settling_context
 from onedoor.spi.connector import ChangeKind, ChangeRejected, ChangeResult, RowChange, RowValues
 
 LOG = logging.getLogger("onedoor.changes")
@@ -196,7 +197,8 @@ async def probe_changes(
     if connector is None:
         raise OutcomeUnknown(f"`{source}` failed")
     try:
-        answers = [await resilience.find_change_in_connector(connector, change) for change in changes]
+        with use_settling_context():
+            answers = [await resilience.find_change_in_connector(connector, change) for change in changes]
     except Exception as failure:  # a source that fails has not answered
         raise OutcomeUnknown(_describe_failure(source, failure)) from None
     results = [answer for answer in answers if answer is not None]
@@ -246,7 +248,8 @@ async def _apply_compensation(
     execution: IntentExecution, first: StepAttempt, begun: StepAttempt, change: RowChange
 ) -> None:
     try:
-        (result,) = await apply_changes(execution.context, first.source, [change])
+        with use_settling_context():
+            (result,) = await apply_changes(execution.context, first.source, [change])
     except ChangeRejected as rejection:
         execution.put_attempt(replace(begun, outcome=StepOutcome.NOT_APPLIED, why=rejection.reason))
         if change.kind is ChangeKind.DELETE and rejection.code is ErrorCode.NOT_FOUND:

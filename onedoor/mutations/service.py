@@ -24,7 +24,7 @@ from onedoor.mutations.declarations import Saga, parse_mutation_input
 from onedoor.mutations.execution import IntentExecution, format_change_id
 from onedoor.mutations.intents import Intent, IntentState
 from onedoor.mutations.ledger import Ledger, LedgerUnavailable, retrieve_exception
-from onedoor.mutations.ledger_sql import LeaseLost
+from onedoor.mutations.ledger_sql import LeaseLost, StaleFencingToken
 from onedoor.mutations.saga import begin_first_group, dry_run_saga, run_saga
 from onedoor.runtime.concurrency import run_periodically
 
@@ -116,6 +116,7 @@ def _build_intent(
         steps=len(saga.steps),
         leads=format_change_id(intent_id, leading),
         begun_at=ledger.now(),
+        fencing_tokens={grant.id: grant.fencing_token for grant in call.principal.grants},
     )
 
 
@@ -150,6 +151,9 @@ async def begin_intent(execution: IntentExecution, deadline: float) -> ActionRes
 async def _record_intent(execution: IntentExecution) -> Intent | None:
     try:
         return await execution.context.ledger.begin_intent(execution.intent, execution.list_attempts())
+    except StaleFencingToken:
+        reason = "your grant has ended, so nothing was changed: ask for access again with `requestAccess`"
+        raise ConnectorError(reason, ErrorCode.FORBIDDEN) from None
     except (LedgerUnavailable, LeaseLost):
         raise ConnectorError("changes cannot be put on record now, so nothing was changed: ask again") from None
 

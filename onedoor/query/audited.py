@@ -19,7 +19,7 @@ from typing import TypeAlias, TypeVar
 
 import orjson
 
-from auth.authentication import Principal
+from auth.authentication import Principal, drop_grants
 from onedoor.audit.log import AuditLog, AuditLogUnavailable, ByteBudget
 from onedoor.audit.record import (
     RANDOM_BYTES,
@@ -170,10 +170,11 @@ class AuditedExecutor:
         assert audited.principal is not None
         assert request is not None
         row_id = None if event is None else event.row_id
+        principal = audited.principal = await self._drop_ended_grants(audited.principal)
         try:
             audited.result = await query_engine.execute(
                 self.engine,
-                audited.principal,
+                principal,
                 request,
                 event=row_id,
                 record=self._build_beginning(audited),
@@ -183,6 +184,12 @@ class AuditedExecutor:
             audited.result = get_partial_result(error)
             raise
         return conclude_result(audited.result)
+
+    async def _drop_ended_grants(self, principal: Principal) -> Principal:
+        """Return a principal as they are now: a grant may have ended since their key was looked up."""
+        if not principal.grants:
+            return principal
+        return drop_grants(principal, await self.engine.find_ended_grants(principal.grants))
 
     async def conclude(self, audited: AuditedRequest, work: Awaitable[Result]) -> Result | Conclusion:
         """Await `work`; whatever stops it is a conclusion too.

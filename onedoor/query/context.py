@@ -4,12 +4,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache, partial
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from cachetools import LRUCache
 from graphql import GraphQLSchema, OperationDefinitionNode, OperationType
 
 from auth.authentication import Principal
+from auth.grants import HeldGrant, find_ended
 from auth.policy import GroupRequirement, find_met_requirements
 from onedoor.audit.record import AuditedChange
 from onedoor.errors import ErrorCode, GraphQLErrorInfo, RequestRejected
@@ -29,7 +30,7 @@ from onedoor.runtime.offload import Offload
 from onedoor.runtime.polling import PollerSet
 from onedoor.runtime.quota import READS_QUOTA, ConnectorRateLimiters
 from onedoor.runtime.resilience import ResilientConnector
-from onedoor.runtime.row_cache import Reader, RowCache, build_cache_scope
+from onedoor.runtime.row_cache import Reader, RowCache, build_cache_scope, utc_now
 from onedoor.spi.connector import Connector
 
 DOCUMENT_CACHE_BYTES = 8 * 2**20
@@ -52,6 +53,14 @@ KEEPS_VALUES = frozenset({frozenset({"a result is kept"})})
 """Tells the requirements that such a view meets from those of another; no group has such a name."""
 
 Made = TypeVar("Made")
+
+FindEndedGrants: TypeAlias = Callable[[Sequence[HeldGrant]], Awaitable[Sequence[HeldGrant]]]
+"""Returns those of the grants that have ended. Raises MetadataDatabaseUnavailable."""
+
+
+async def find_ended_by_clock(held: Sequence[HeldGrant]) -> Sequence[HeldGrant]:
+    """Go by the clock alone, where there is no database to say that a grant was returned."""
+    return find_ended(held, utc_now())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +227,7 @@ class QueryEngine:
     """What audit records say of a document, by its text."""
     audited_principals: LRUCache[str, tuple[Principal, bytes]]
     """What audit records say of a principal, by API key."""
+    find_ended_grants: FindEndedGrants = find_ended_by_clock
     pollers: PollerSet = field(default_factory=PollerSet)
     offload: Offload = field(default_factory=Offload)
     """Runs what would hold up the event loop."""
@@ -229,6 +239,7 @@ def build_query_engine(
     clock: Callable[[], float],
     cache: RowCache | None = None,
     rate_limiters: Mapping[str, ConnectorRateLimiters] | None = None,
+    find_ended_grants: FindEndedGrants = find_ended_by_clock,
 ) -> QueryEngine:
     """Build an engine, its connectors made resilient."""
     read_limiters = {name: limiters.get_limiter(READS_QUOTA) for name, limiters in (rate_limiters or {}).items()}
@@ -249,6 +260,7 @@ def build_query_engine(
         view_cache=FairCache(VIEW_CACHE_SIZE),
         audited_documents=LRUCache(AUDITED_DOCUMENT_CACHE_BYTES, getsizeof=_estimate_audited_size),
         audited_principals=LRUCache(PRINCIPAL_CACHE_SIZE),
+        find_ended_grants=find_ended_grants,
     )
 
 

@@ -1,26 +1,25 @@
 """Execute an operation: parse, select, authorize, plan, execute, complete."""
 
 import asyncio
-import re
 import zlib
 from asyncio import get_running_loop
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from hashlib import sha256
 from operator import attrgetter
 from sys import getsizeof
 from typing import Any, TypeVar
 
 import orjson
-from graphql import GraphQLSchema, OperationDefinitionNode, OperationType, execute_sync, print_ast
+from graphql import GraphQLSchema, OperationType, execute_sync
 
 from auth.authentication import Principal
+from auth.grants import GrantEnded
 from auth.policy import decide
 from onedoor.audit.record import AuditedChange
 from onedoor.errors import ConnectorError, ErrorCode, GraphQLErrorInfo, RequestRejected
 from onedoor.model.catalog import Action, ActionCall, ActionResult, ActionUnfinished, Catalog, Limits
-from onedoor.model.parameters import Parameter, check_list_sizes, plan_cache_key, substitute
+from onedoor.model.parameters import Parameter, check_list_sizes, count_values, plan_cache_key, substitute
 from onedoor.model.reader import bind_attributes
 from onedoor.query import selection
 from onedoor.query.authorize import authorize
@@ -61,6 +60,7 @@ from onedoor.query.planner.planner import build_plan, get_result_id_variable
 from onedoor.query.results.complete import build_completion_plan, build_errors, complete, map_fields_by_number
 from onedoor.query.selection import (
     SelectedField,
+    build_introspection_key,
     check_mutation_count,
     coerce_variables,
     collect_fields,
@@ -73,6 +73,7 @@ from onedoor.runtime.call_context import CallContext, Waiter, build_call_context
 from onedoor.runtime.concurrency import NEVER, Deadline
 from onedoor.runtime.fair_cache import FairCache
 from onedoor.runtime.row_cache import Reader, utc_now
+from onedoor.storage.database import MetadataDatabaseUnavailable
 
 VALUES_ON_LOOP = 500
 """Values of variables that are coerced on the event loop; more take some milliseconds."""
@@ -80,8 +81,6 @@ VALUES_ON_LOOP = 500
 VALUES_MAX = 200_000
 
 VALUE_BYTES = 200
-
-CHARACTERS_A_VALUE = 200
 
 ROWS_ON_LOOP = 2_000
 """Rows that are completed on the event loop; more take some milliseconds."""
@@ -142,7 +141,8 @@ async def execute(
         is_mutation = query.operation.operation.operation is OperationType.MUTATION
         if request.extensions.get("allOrNothing") and execution.result.withheld and not is_mutation:
             return execution.reject(execution.build_withheld_errors())
-        return await execution.complete(query, state, results)
+        result = await execution.complete(query, state, results)
+        return result if is_mutation else await execution.reject_if_ended()
     except RequestRejected as rejection:
         return execution.reject(rejection.errors)
     except TimeoutError:
@@ -256,6 +256,24 @@ class Execution:
         self.result.errors, self.result.rejected = errors, True
         return self.result
 
+    async def check_access(self) -> None:
+        """Raise GrantEnded where a grant of the principal has ended, and ConnectorError where nobody knows."""
+        try:
+            ended = await self.engine.find_ended_grants(self.principal.grants) if self.principal.grants else ()
+        except MetadataDatabaseUnavailable:
+            raise ConnectorError("grants cannot be checked now, ask again") from None
+        if ended:
+            raise GrantEnded(ended[0])
+
+    async def reject_if_ended(self) -> ExecutionResult:
+        """Finish with what was read, or with an error in its place where a grant ended meanwhile."""
+        try:
+            await self.check_access()
+        except ConnectorError as refusal:
+            self.result.data, self.result.extensions = None, {}
+            return self.reject((GraphQLErrorInfo(code=refusal.code, message=refusal.reason),))
+        return self.result
+
     def time_out(self) -> ExecutionResult:
         """Finish with the error of a request that took too long."""
         limit = f"the limit `request_seconds` of {self.engine.catalog.limits.request_seconds:g}"
@@ -352,7 +370,7 @@ class Execution:
             decisions=decisions,
             plan=plan,
             completion=build_completion_plan(fields, decisions, plan),
-            introspection_key=_build_introspection_key(prepared),
+            introspection_key=build_introspection_key(prepared.document, prepared.operation),
             windows=find_page_windows(catalog, plan),
             size=prepared.document.size + BYTES_A_FIELD * len(map_fields_by_number(fields)),
         )
@@ -361,7 +379,8 @@ class Execution:
         """Read all branches before the deadline. Raises TimeoutError."""
         if not plan.roots:
             return {}
-        waiter = Waiter(person=self.principal.person_id, deadline=self.deadline)
+        check_access = self.check_access if self.principal.grants else None
+        waiter = Waiter(person=self.principal.person_id, deadline=self.deadline, check_access=check_access)
         context = CallContext(waiters=[waiter], withheld=self.result.withheld)
         with Deadline(self.deadline), call_context.use_call_context(context):
             return await execute_plan(state, plan)
@@ -393,6 +412,9 @@ class Execution:
         self._judge_event(branch, {})
         try:
             results = await self._execute_until(state, Plan(roots=(branch,)))
+            await self.check_access()
+        except GrantEnded as ended:
+            raise ConnectorError(f"`{branch.field.name}` was done, but {ended.reason}", ended.code) from None
         except TimeoutError:
             message = f"`{branch.field.name}` was done, but what it came to could not be read in time"
             raise ConnectorError(message, ErrorCode.LIMIT_EXCEEDED) from None
@@ -408,6 +430,7 @@ class Execution:
 
         Raises ConnectorError, also where it is unknown what came of it.
         """
+        await self.check_access()
         catalog, name, variables = self.engine.catalog, root_field.name, state.bound_plan.variables
         assert self.record is not None
         call = ActionCall(
@@ -417,7 +440,8 @@ class Execution:
             record_id=self.record.id,
             deadline=self.deadline,
         )
-        with call_context.use_call_context(build_call_context(self.principal.person_id)):
+        check_access = self.check_access if self.principal.grants else None
+        with call_context.use_call_context(build_call_context(self.principal.person_id, check_access)):
             action = asyncio.create_task(_call_action(catalog.actions[name], call))
         try:
             async with asyncio.timeout_at(self.deadline):
@@ -487,21 +511,6 @@ def is_large(results: BranchResults) -> bool:
     return rows > ROWS_ON_LOOP
 
 
-def count_values(value: Any, limit: int) -> int:
-    """Count the values in variables, a long text as several, up to about `limit`."""
-    count, pending = 0, [value]
-    while pending and count <= limit:
-        value = pending.pop()
-        count += 1
-        if isinstance(value, str):
-            count += len(value) // CHARACTERS_A_VALUE
-        elif isinstance(value, Mapping):
-            pending.extend(value.values())
-        elif isinstance(value, list):
-            pending.extend(value)
-    return count
-
-
 def _parse_or_refuse(view: PrincipalView, text: str, limits: Limits) -> CachedDocument:
     try:
         document = parse_document(view.schema, text, limits)
@@ -568,24 +577,6 @@ def _drop_unknown_entities(fields: tuple[SelectedField, ...], schema: GraphQLSch
         else field
         for field in fields
     )
-
-
-INTROSPECTION_PATTERN = re.compile(rf"__(schema|type)\b|\b{selection.SERVICE_FIELD}\b")
-
-
-def _build_introspection_key(prepared: PreparedOperation) -> bytes | None:
-    """Return the digest of an operation that asks for the schema itself, however it is written; None: it does not."""
-    if INTROSPECTION_PATTERN.search(prepared.document.text) is None:
-        return None
-    operation = prepared.operation
-    unnamed = OperationDefinitionNode(
-        operation=operation.operation,
-        variable_definitions=operation.variable_definitions,
-        directives=operation.directives,
-        selection_set=operation.selection_set,
-    )
-    parts = (unnamed, *prepared.document.fragments.values())
-    return sha256("".join(map(print_ast, parts)).encode(errors="surrogatepass")).digest()
 
 
 class _OverlaidReaders(dict[str, Reader]):

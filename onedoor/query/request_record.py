@@ -74,7 +74,7 @@ def build_audit_record(
         key_id=(principal.key_id or None) if principal else None,
         secret=principal.secret if principal else None,
         groups=tuple(sorted(principal.groups)) if principal else (),
-        grants=principal.grants if principal else (),
+        grants=tuple(grant.id for grant in principal.grants) if principal else (),
         operation=operation_name.value if operation_name else facts.operation,
         document=facts.request.document_id if facts.request else None,
         operation_hash=document.get("operation_hash"),
@@ -155,11 +155,10 @@ def _serialize_static_parts(
 def _serialize_principal(engine: QueryEngine, principal: Principal) -> bytes:
     cached = engine.audited_principals.get(principal.key_id)
     if cached is None or cached[0] is not principal:
-        groups = tuple(sorted(principal.groups))
+        groups, grants = tuple(sorted(principal.groups)), tuple(grant.id for grant in principal.grants)
         secret = {} if principal.secret is None else {"secret": principal.secret}
         members = {
-            "person": principal.person_id, "key_id": principal.key_id, **secret, "groups": groups,
-            "grants": principal.grants,
+            "person": principal.person_id, "key_id": principal.key_id, **secret, "groups": groups, "grants": grants
         }  # fmt: skip
         cached = principal, _serialize_members(members) + b","
         engine.audited_principals[principal.key_id] = cached

@@ -1,7 +1,9 @@
 """Coerce variables and collect the selected fields of an operation, `_entities` of federation included."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from itertools import count
 from typing import Any
 
@@ -32,6 +34,7 @@ from graphql import (
     get_variable_values,
     is_abstract_type,
     is_composite_type,
+    print_ast,
 )
 
 from onedoor.errors import ErrorCode, GraphQLErrorInfo, RequestRejected
@@ -415,3 +418,20 @@ class FieldCollector:
         """Whether a fragment on this type applies to a concrete type."""
         named: Any = self.schema.type_map[condition]
         return named is object_type or (is_abstract_type(named) and self.schema.is_sub_type(named, object_type))
+
+
+INTROSPECTION_PATTERN = re.compile(rf"__(schema|type)\b|\b{SERVICE_FIELD}\b")
+
+
+def build_introspection_key(document: ParsedDocument, operation: OperationDefinitionNode) -> bytes | None:
+    """Return the digest of an operation that asks for the schema itself, however it is written; None: it does not."""
+    if INTROSPECTION_PATTERN.search(document.text) is None:
+        return None
+    unnamed = OperationDefinitionNode(
+        operation=operation.operation,
+        variable_definitions=operation.variable_definitions,
+        directives=operation.directives,
+        selection_set=operation.selection_set,
+    )
+    parts = (unnamed, *document.fragments.values())
+    return sha256("".join(map(print_ast, parts)).encode(errors="surrogatepass")).digest()

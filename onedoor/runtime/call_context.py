@@ -1,12 +1,16 @@
 """Know for whom a source is called and until when they wait, which quotas need and no request says."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
 from auth.policy import Decision, SchemaCoordinate
+from onedoor.errors import ConnectorError
+
+CheckAccess = Callable[[], Awaitable[None]]
+"""Raises ConnectorError once access that was lent for a time has ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -15,6 +19,8 @@ class Waiter:
 
     person: str
     deadline: float
+    check_access: CheckAccess | None = None
+    """None: they wait for nothing that was lent to them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +55,21 @@ class CallContext:
         """The time after which nobody waits any more."""
         return max((waiter.deadline for waiter in self.waiters), default=0.0)
 
+    async def check_access(self) -> None:
+        """Raise ConnectorError where none of those who wait may have what they wait for any more."""
+        refusals: list[ConnectorError] = []
+        for waiter in tuple(self.waiters):
+            if waiter.check_access is None:
+                return
+            try:
+                await waiter.check_access()
+            except ConnectorError as refusal:
+                refusals.append(refusal)
+            else:
+                return
+        if refusals:
+            raise refusals[0]
+
 
 NO_DEADLINE = float("inf")
 
@@ -64,9 +85,9 @@ def get_call_context() -> CallContext | None:
     return _call_context.get()
 
 
-def build_call_context(person: str) -> CallContext:
+def build_call_context(person: str, check_access: CheckAccess | None = None) -> CallContext:
     """Return the context of calls for one person who waits for as long as it takes."""
-    return CallContext(waiters=[Waiter(person=person, deadline=NO_DEADLINE)])
+    return CallContext(waiters=[Waiter(person=person, deadline=NO_DEADLINE, check_access=check_access)])
 
 
 def build_waiter() -> Waiter:
@@ -74,7 +95,14 @@ def build_waiter() -> Waiter:
     context = get_call_context()
     if context is None:
         return Waiter(person="", deadline=NO_DEADLINE)
-    return Waiter(person=min(context.people, default=""), deadline=context.deadline)
+    return Waiter(person=min(context.people, default=""), deadline=context.deadline, check_access=context.check_access)
+
+
+async def check_access() -> None:
+    """Raise ConnectorError where nobody who waits here may have what they wait for any more."""
+    context = get_call_context()
+    if context is not None:
+        await context.check_access()
 
 
 def yielding_slot() -> AbstractAsyncContextManager[None]:
@@ -85,6 +113,13 @@ def yielding_slot() -> AbstractAsyncContextManager[None]:
 def use_call_context(context: CallContext) -> AbstractContextManager[None]:
     """Set the context of calls made inside, also by tasks that begin inside."""
     return _ContextVarScope(_call_context, context)
+
+
+def use_settling_context() -> AbstractContextManager[None]:
+    """Set the context of calls inside that settle a change, which goes on after the access to make it has ended."""
+    context = get_call_context()
+    people = min(context.people, default="") if context is not None else ""
+    return use_call_context(build_call_context(people))
 
 
 def use_slot_yielding(yielding: SlotYielding) -> AbstractContextManager[None]:

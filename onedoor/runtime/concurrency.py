@@ -82,6 +82,20 @@ async def fan_out(
     return [task.result() for task in tasks]
 
 
+async def run_unless(watch: Coroutine[Any, Any, None], work: Coroutine[Any, Any, Result]) -> Result:
+    """Return the result of `work`; where `watch` ends first, by an exception, that is raised and `work` cancelled."""
+    working, watching = asyncio.ensure_future(meter_task(work)), asyncio.ensure_future(meter_task(watch))
+    try:
+        done, _ = await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
+        if working not in done:
+            watching.result()
+        return working.result()
+    finally:
+        working.cancel()
+        watching.cancel()
+        await asyncio.gather(working, watching, return_exceptions=True)
+
+
 class ShieldedTasks:
     """Run short work to its end, whoever stops waiting for it."""
 

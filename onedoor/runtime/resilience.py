@@ -10,7 +10,7 @@ from typing import TypeVar, cast
 from onedoor.errors import ConnectorError, ErrorCode, SourceChanged
 from onedoor.model.catalog import Limits
 from onedoor.runtime.breaker import CircuitBreaker, Clock
-from onedoor.runtime.call_context import use_slot_yielding
+from onedoor.runtime.call_context import check_access, use_slot_yielding
 from onedoor.runtime.concurrency import NEVER, Deadline
 from onedoor.runtime.fair_slots import FairSlots, SlotQueueFull
 from onedoor.runtime.quota import ConnectorRateLimiter
@@ -217,6 +217,7 @@ async def _read_with_retry(permit: Permit, request: ScanRequest, spill_input: Sp
 async def _read_once(permit: Permit, request: ScanRequest, spill_input: SpillInput | None) -> list[Row]:
     connector = permit.connector
     await connector.breaker.check()
+    await check_access()
     connector.counters["calls"] += 1
     try:
         rows = await (
@@ -353,6 +354,7 @@ async def _begin_call(connector: ResilientConnector) -> Permit:
     permit = await _acquire_permit(connector)
     try:
         await connector.breaker.check()
+        await check_access()
     except BaseException:
         permit.release()
         raise

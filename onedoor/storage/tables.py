@@ -39,6 +39,21 @@ class UTCMicroseconds(TypeDecorator[datetime]):
         return None if value is None else UNIX_EPOCH + value * MICROSECOND
 
 
+class DurationMicroseconds(TypeDecorator[timedelta]):
+    """Stores a duration as integer microseconds."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: timedelta | None, dialect: Dialect) -> int | None:
+        """Convert a duration to store."""
+        return None if value is None else value // MICROSECOND
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> timedelta | None:
+        """Convert a stored duration."""
+        return None if value is None else value * MICROSECOND
+
+
 METADATA = MetaData(naming_convention={"uq": "%(table_name)s_%(column_0_name)s_unique", "pk": "%(table_name)s_key"})
 
 user_table = Table(
@@ -131,6 +146,66 @@ administrative_change_table = Table(
     Column("verb", Text, primary_key=True),
 )
 """What was changed in this database under each audit record, written in the transaction that changed it."""
+
+grant_table = Table(
+    "access_grant",
+    METADATA,
+    Column("id", String(12), primary_key=True),
+    Column("group_name", Text, nullable=False),
+    Column("person_id", ForeignKey("person.id"), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("requested_at", UTCMicroseconds, nullable=False),
+    Column("requested_by", Text),
+    Column("requested_reason", Text),
+    Column("requested_record", String(26)),
+    Column("starts_at", UTCMicroseconds, nullable=False),
+    Column("duration", DurationMicroseconds, nullable=False),
+    Column("decided_at", UTCMicroseconds),
+    Column("decided_by", Text),
+    Column("decided_reason", Text),
+    Column("decided_record", String(26)),
+    Column("active_since", UTCMicroseconds),
+    Column("ends_at", UTCMicroseconds),
+    Column("slot", Text),
+    Column("fencing_token", Integer),
+    Column("forced_by", Text, nullable=False),
+    Column("ended_at", UTCMicroseconds),
+    Column("ended_by", Text),
+    Column("ended_reason", Text),
+    Column("ended_record", String(26)),
+    Column("ending", Text),
+)
+"""The requests for groups, and the grants that came of them. `slot` is the holder, empty where the group is exclusive;
+`forced_by` are ids with blanks between them. Rows are never deleted."""
+
+GRANT_IS_ACTIVE = grant_table.c.state == "ACTIVE"
+
+GRANT_WAITS = grant_table.c.state.in_(("REQUESTED", "WAITING"))
+
+# INVARIANT: an exclusive group has one holder, and any other group one active grant for each person.
+Index(
+    "access_grant_one_holder",
+    grant_table.c.group_name,
+    grant_table.c.slot,
+    unique=True,
+    sqlite_where=GRANT_IS_ACTIVE,
+    postgresql_where=GRANT_IS_ACTIVE,
+)
+
+# INVARIANT: a person has one open request for a group.
+Index(
+    "access_grant_one_request",
+    grant_table.c.group_name,
+    grant_table.c.person_id,
+    unique=True,
+    sqlite_where=GRANT_WAITS,
+    postgresql_where=GRANT_WAITS,
+)
+
+# INVARIANT: no two grants of a group have the same fencing token.
+Index("access_grant_token", grant_table.c.group_name, grant_table.c.fencing_token, unique=True)
+
+Index("access_grant_by_person", grant_table.c.person_id, grant_table.c.state)
 
 event_table = Table(
     "event",

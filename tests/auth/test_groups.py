@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from auth import users
-from auth.authentication import find_groups
-from auth.groups import RANKS, Group, Groups, Sensitivity, find_rank
+from auth.groups import RANKS, Group, Groups, Sensitivity, find_groups, find_rank
 from auth.memberships import Membership, MembershipSource
 from onedoor.errors import ConfigurationError
 from onedoor.storage.database import MetadataDatabase

@@ -15,7 +15,7 @@ FOLDERS = ("auth", "demo", "jobs", "onedoor", "resolvers", "schema")
 FILE = re.compile(rf"(?<![\w/])(?:{'|'.join(FOLDERS)})/[\w/]+\.(?:py|graphql)")
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")
 TARGET = re.compile(r"(?:`|^    )make (\w+)", re.MULTILINE)
-COMMAND = re.compile(r"python -m onedoor ((?:[a-z]+ ?)+)")
+COMMAND = re.compile(r"python -m onedoor ((?:[a-z]+(?:-[a-z]+)* ?)+)")
 ADDED = frozenset(
     {
         "jobs/reminders.py", "schema/ticket.py", "resolvers/ticket.py", "schema/office.py", "resolvers/office.py",

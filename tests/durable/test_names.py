@@ -279,8 +279,11 @@ TABLES = {
     "directory_change": "id sync_id source at kind subject person_id group_name detail record_id",
     "directory_progress": "source holder held_until marks compared_at",
     "administrative_change": "record_id type subject verb",
+    "access_grant": "id group_name person_id state requested_at requested_by requested_reason requested_record "
+    "starts_at duration decided_at decided_by decided_reason decided_record active_since ends_at slot "
+    "fencing_token forced_by ended_at ended_by ended_reason ended_record ending",
     "intent": "id person key_id groups mutation idempotency_key body input reason record steps "
-    "leads begun_at lease_until owner state stands",
+    "leads begun_at lease_until owner state stands fencing_tokens",
     "intent_step": "intent_id number attempt change_id name source collection verb change "
     "begun_at outcome before after why",
     "change": "id intent_id type row verb state version_before version_after before after at "
@@ -290,7 +293,7 @@ TABLES = {
     "job": "id name person_id person_name key_id record_id reason idempotency_key parent_id input "
     "version state epoch release dispatched worker_id alone alone_now done total attempts "
     "failures takeovers lines created_at due_at started_at ended_at cancel_at cancelled_by "
-    "result error reads_known",
+    "result error reads_known grants",
     "job_read": "job_id coordinate by_starter",
     "job_line": "job_id number at kind text",
     "job_step": "job_id name result at",
@@ -298,6 +301,10 @@ TABLES = {
     "job_worker": "id host release beat since",
 }
 INDEXES = [
+    "access_grant_by_person",
+    "access_grant_one_holder",
+    "access_grant_one_request",
+    "access_grant_token",
     "change_by_record",
     "change_by_row",
     "directory_change_by_kind",
@@ -335,12 +342,13 @@ def test_the_tables_of_the_metadata_database_and_their_columns(tmp_path: Path) -
     assert columns == TABLES
     indexes = state_rows(tmp_path, "SELECT name FROM sqlite_master WHERE type = 'index' AND name NOT LIKE 'sqlite_%'")
     assert sorted(str(row["name"]) for row in indexes) == INDEXES
-    assert state_rows(tmp_path, "SELECT version_num FROM alembic_version") == [{"version_num": "directories"}]
+    assert state_rows(tmp_path, "SELECT version_num FROM alembic_version") == [{"version_num": "access_grants"}]
 
 
 def test_the_revisions_of_the_metadata_database() -> None:
     revisions = ScriptDirectory(str(MIGRATIONS_FOLDER)).walk_revisions()
     assert [(revision.revision, revision.down_revision) for revision in revisions] == [
+        ("access_grants", "directories"),
         ("directories", "sources_and_secrets"),
         ("sources_and_secrets", "membership_periods"), ("membership_periods", "record_indexes"),
         ("record_indexes", "job_reads"), ("job_reads", "jobs"),
@@ -402,7 +410,7 @@ async def test_the_ledger_stores_its_rows_in_these_columns_and_reads_them_back(t
             "id": "I", "person": "P", "key_id": "K", "groups": '["everyone", "finance"]', "mutation": "openAccount",
             "idempotency_key": "once", "body": b"body", "input": "input", "reason": "why", "record": "R", "steps": 3,
             "leads": "I-1", "begun_at": MOMENT, "lease_until": MOMENT + 10_000_000, "owner": ledger.owner,
-            "state": "PARTLY", "stands": "half",
+            "state": "PARTLY", "stands": "half", "fencing_tokens": "{}",
         }
     ]  # fmt: skip
     assert state_rows(tmp_path, "SELECT * FROM intent_step") == [

@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from auth import users
 from auth.authentication import Principal
+from auth.grant_store import GrantChecker
 from onedoor.audit.log import open_audit_log
 from onedoor.audit.record import derive_redaction_key
 from onedoor.connectors import jobs as connectors_jobs
@@ -167,7 +168,11 @@ async def open_application(
                 "jobs": JobsConnector(job_database, registered, caller, catalog.policy),
             }
 
-        engine = build_query_engine(catalog, build_personal_connectors, time.monotonic)
+        grant_checker = GrantChecker(database)
+        stack.callback(grant_checker.close)
+        engine = build_query_engine(
+            catalog, build_personal_connectors, time.monotonic, find_ended_grants=grant_checker.find_ended
+        )
         executor = AuditedExecutor(engine=engine, audit_log=audit_log, redaction_key=derive_redaction_key(PEPPER))
         notifier = RecordingNotifier()
         runtime = await stack.enter_async_context(

@@ -16,6 +16,7 @@ import pytest
 
 from auth import api_keys, users
 from auth.authentication import open_authenticator
+from auth.grant_store import GrantChecker
 from onedoor.app import App
 from onedoor.audit.log import SYNC_DATA, DiskOps, open_audit_log
 from onedoor.audit.reader import read_records
@@ -190,9 +191,13 @@ async def open_server(tmp_path: Path) -> AsyncIterator[OpenServer]:
             catalog = replace(
                 build_catalog(), limits=limits_or_default, connectors={**build_catalog().connectors, **(sources or {})}
             )
+            grant_checker = GrantChecker(state)
+            stack.callback(grant_checker.close)
             app_state = AppState(
                 executor=AuditedExecutor(
-                    engine=acme.open_engine(catalog), audit_log=audit_log, redaction_key=derive_redaction_key(PEPPER)
+                    engine=replace(acme.open_engine(catalog), find_ended_grants=grant_checker.find_ended),
+                    audit_log=audit_log,
+                    redaction_key=derive_redaction_key(PEPPER),
                 ),
                 authenticator=authenticator,
                 rate_limiter=RateLimiter(rate_limits),

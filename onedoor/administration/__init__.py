@@ -1,0 +1,1 @@
+"""Carry out what people do to users, memberships, keys and grants, as mutations and as periodic tasks."""

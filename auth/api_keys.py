@@ -17,7 +17,7 @@ from auth.key_format import (
     hash_secret,
     mint_api_key,
 )
-from auth.users import find_user
+from auth.users import find_user, find_user_or_none
 from onedoor.errors import ConfigurationError, build_unknown_name_error
 from onedoor.storage.database import MetadataDatabase
 from onedoor.storage.tables import MICROSECOND, UNIX_EPOCH, key_table, user_table
@@ -178,6 +178,15 @@ def require_key_id(database: MetadataDatabase, key_id: str) -> str:
     return key_id
 
 
+def resolve_key_id(database: MetadataDatabase, key: str) -> str:
+    """Return the id of a key, by its id or by its user. Raises ConfigurationError, offering the nearest."""
+    with database.read_connection() as connection:
+        if connection.execute(select(key_table.c.id).filter_by(id=key)).first() is not None:
+            return key
+        is_user = "@" in key or find_user_or_none(connection, key) is not None
+    return find_key_id(database, key) if is_user else require_key_id(database, key)
+
+
 def find_key_id(database: MetadataDatabase, user: str, purpose: str = "revoke") -> str:
     """Return the id of a user's key that is not revoked. Raises ConfigurationError: they have none for the purpose."""
     with database.read_connection() as connection:
@@ -291,7 +300,8 @@ def compute_expiry(now: datetime, days: int) -> datetime:
 
 
 def _name_key_change(connection: Connection, attribution: Attribution, id: str, verb: str) -> None:
-    name_change(connection, attribution, AdministrativeChange(type="Key", id=id, verb=verb))
+    person_id = connection.execute(select(key_table.c.person_id).filter_by(id=id)).scalar_one()
+    name_change(connection, attribution, AdministrativeChange(type="Key", id=id, verb=verb, person_id=person_id))
 
 
 def _find_valid_key(connection: Connection, database: MetadataDatabase, person_id: str) -> Row[Any] | None:

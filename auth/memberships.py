@@ -109,7 +109,8 @@ def end_membership_periods(
 
 
 def _build_change(key: MembershipKey, verb: str) -> AdministrativeChange:
-    return AdministrativeChange(type="Membership", id=f"{key.person_id}/{key.group}", verb=verb)
+    subject = f"{key.person_id}/{key.group}"
+    return AdministrativeChange(type="Membership", id=subject, verb=verb, person_id=key.person_id)
 
 
 def load_memberships(connection: Connection, ids: Sequence[str]) -> Mapping[str, tuple[Membership, ...]]:

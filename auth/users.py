@@ -3,7 +3,7 @@
 import re
 import secrets
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -13,8 +13,8 @@ from sqlalchemy import Connection, Select, insert, or_, select, update
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
 
-from auth.attribution import UNATTRIBUTED, AdministrativeChange, Attribution, name_change
-from auth.groups import EVERYONE, Groups
+from auth.attribution import UNATTRIBUTED, AdministrativeChange, Attribution, name_change, require_printable
+from auth.groups import EVERYONE, USER_ADMINISTRATION, Groups
 from auth.key_format import encode_id
 from auth.memberships import (
     Membership,
@@ -71,17 +71,18 @@ def create_user(
     first_name: str,
     last_name: str,
     email: str,
-    id: str | None = None,
+    groups: Sequence[str] = (),
     attributes: Attributes | None = None,
     attribution: Attribution = UNATTRIBUTED,
 ) -> User:
     """Create a person, who is in the group `everyone` from the start. Raises ConfigurationError."""
     person = User(
-        id=id or mint_user_id(), first_name=first_name, last_name=last_name, email=email, created_at=database.now(),
+        id=mint_user_id(), first_name=first_name, last_name=last_name, email=email, created_at=database.now(),
         deactivated_at=None, attributes=attributes or {},
     )  # fmt: skip
     with database.write_transaction() as connection:
-        return insert_person(connection, person, attribution)
+        insert_person(connection, person, attribution)
+        return _add_to_groups(connection, person, groups, attribution)
 
 
 def create_service(
@@ -89,35 +90,50 @@ def create_service(
     *,
     name: str,
     owner_group: str,
-    id: str | None = None,
+    groups: Sequence[str] = (),
+    attributes: Attributes | None = None,
     attribution: Attribution = UNATTRIBUTED,
 ) -> User:
     """Create a service for which a group answers; it is in the group `everyone` from the start.
 
     Raises ConfigurationError.
     """
-    if SERVICE_NAME_PATTERN.fullmatch(name) is None:
-        raise ConfigurationError(f"`{name}` is no name of a service: take small letters, digits and `-`")
     service = User(
-        id=id or mint_user_id(), first_name=name, last_name="", email=name, created_at=database.now(),
-        deactivated_at=None, owner_group=owner_group,
+        id=mint_user_id(), first_name=name, last_name="", email=name, created_at=database.now(), deactivated_at=None,
+        owner_group=owner_group, attributes=attributes or {},
     )  # fmt: skip
     with database.write_transaction() as connection:
-        if connection.execute(select(user_table.c.id).filter_by(id=name)).first() is not None:
-            raise ConfigurationError(f"`{name}` is the id of a user: call the service by another name")
-        return _insert_user(connection, service, attribution)
+        _insert_service(connection, service, attribution)
+        return _add_to_groups(connection, service, groups, attribution)
 
 
-def insert_person(connection: Connection, user: User, attribution: Attribution = UNATTRIBUTED) -> User:
+def _add_to_groups(connection: Connection, user: User, groups: Iterable[str], attribution: Attribution) -> User:
+    for group in groups:
+        key = MembershipKey(person_id=user.id, group=group)
+        confirm_membership(connection, key, now=user.created_at, attribution=attribution)
+    return replace(user, memberships=load_memberships(connection, [user.id])[user.id])
+
+
+def insert_person(connection: Connection, user: User, attribution: Attribution) -> None:
     """Insert a person, who is in the group `everyone`. Raises ConfigurationError: roll the transaction back."""
     require_printable("first name", user.first_name)
     require_printable("last name", user.last_name)
     check_email(user.email)
     check_attributes(user.attributes)
-    return _insert_user(connection, user, attribution)
+    _insert_user(connection, user, attribution)
 
 
-def _insert_user(connection: Connection, user: User, attribution: Attribution) -> User:
+def _insert_service(connection: Connection, user: User, attribution: Attribution) -> None:
+    """Insert a service, which is in the group `everyone`. Raises ConfigurationError: roll the transaction back."""
+    if SERVICE_NAME_PATTERN.fullmatch(user.email) is None:
+        raise ConfigurationError(f"`{user.email}` is no name of a service: take small letters, digits and `-`")
+    if connection.execute(select(user_table.c.id).filter_by(id=user.email)).first() is not None:
+        raise ConfigurationError(f"`{user.email}` is the id of a user: call the service by another name")
+    check_attributes(user.attributes)
+    _insert_user(connection, user, attribution)
+
+
+def _insert_user(connection: Connection, user: User, attribution: Attribution) -> None:
     try:
         connection.execute(
             insert(user_table).values(
@@ -131,7 +147,6 @@ def _insert_user(connection: Connection, user: User, attribution: Attribution) -
     _name_user_change(connection, attribution, user.id, "create")
     key = MembershipKey(person_id=user.id, group=EVERYONE)
     confirm_membership(connection, key, now=user.created_at, attribution=attribution)
-    return replace(user, memberships=load_memberships(connection, [user.id])[user.id])
 
 
 def mint_user_id() -> str:
@@ -147,12 +162,20 @@ def rename_user(
     attribution: Attribution = UNATTRIBUTED,
 ) -> None:
     """Give a person another name. Raises ConfigurationError."""
-    require_printable("first name", first_name)
-    require_printable("last name", last_name)
     with database.write_transaction() as connection:
         row = _find_person(connection, user)
-        connection.execute(update(user_table).filter_by(id=row.id).values(first_name=first_name, last_name=last_name))
-        _name_user_change(connection, attribution, row.id, "rename")
+        rename(connection, row.id, first_name=first_name, last_name=last_name, attribution=attribution)
+
+
+def rename(
+    connection: Connection, person_id: str, *, first_name: str, last_name: str, attribution: Attribution
+) -> None:
+    """Give a person another name by id, in a transaction of the caller. Raises ConfigurationError."""
+    require_printable("first name", first_name)
+    require_printable("last name", last_name)
+    renamed = {"first_name": first_name, "last_name": last_name}
+    connection.execute(update(user_table).filter_by(id=person_id).values(renamed))
+    _name_user_change(connection, attribution, person_id, "rename")
 
 
 def change_email(database: MetadataDatabase, user: str, email: str, attribution: Attribution = UNATTRIBUTED) -> None:
@@ -176,12 +199,21 @@ def set_attributes(
     Raises ConfigurationError.
     """
     with database.write_transaction() as connection:
-        row = find_user(connection, user)
-        merged = {**load_attributes(row.attributes), **attributes}
-        kept = {name: values for name, values in merged.items() if values}
-        check_attributes(kept)
-        connection.execute(update(user_table).filter_by(id=row.id).values(attributes=dump_attributes(kept)))
-        _name_user_change(connection, attribution, row.id, "set-attributes")
+        update_attributes(connection, find_user(connection, user), attributes, attribution)
+
+
+def update_attributes(connection: Connection, row: Row[Any], attributes: Attributes, attribution: Attribution) -> None:
+    """Set attributes of the user of a row, in a transaction of the caller. Raises ConfigurationError."""
+    merged = merge_attributes(row, attributes)
+    check_attributes(merged)
+    connection.execute(update(user_table).filter_by(id=row.id).values(attributes=dump_attributes(merged)))
+    _name_user_change(connection, attribution, row.id, "set-attributes")
+
+
+def merge_attributes(row: Row[Any], attributes: Attributes) -> Attributes:
+    """Return the attributes of the user of a row once these are set."""
+    merged = {**load_attributes(row.attributes), **attributes}
+    return {name: values for name, values in merged.items() if values}
 
 
 def deactivate_user(database: MetadataDatabase, user: str, attribution: Attribution = UNATTRIBUTED) -> None:
@@ -199,7 +231,8 @@ def deactivate(connection: Connection, person_id: str, *, now: datetime, attribu
     unrevoked = key_table.c.person_id == person_id, key_table.c.revoked_at.is_(None)
     for key_id in connection.execute(select(key_table.c.id).where(*unrevoked)).scalars().all():
         connection.execute(update(key_table).filter_by(id=key_id).values(revoked_at=now))
-        name_change(connection, attribution, AdministrativeChange(type="Key", id=key_id, verb="revoke"))
+        change = AdministrativeChange(type="Key", id=key_id, verb="revoke", person_id=person_id)
+        name_change(connection, attribution, change)
     end_membership_periods(connection, {"person_id": person_id}, until=now, attribution=attribution)
 
 
@@ -270,30 +303,50 @@ def _load_users(connection: Connection, statement: Select[Any]) -> tuple[User, .
     )  # fmt: skip
 
 
-def join_group(database: MetadataDatabase, user: str, group: str, attribution: Attribution = UNATTRIBUTED) -> None:
-    """Add a user to a group as an administrator; doing so again confirms it. Raises ConfigurationError."""
+def join_group(database: MetadataDatabase, user: str, *groups: str, attribution: Attribution = UNATTRIBUTED) -> None:
+    """Add a user to groups as an administrator; doing so again confirms it. Raises ConfigurationError."""
     with database.write_transaction() as connection:
-        key = MembershipKey(person_id=find_user(connection, user).id, group=group)
-        confirm_membership(connection, key, now=database.now(), attribution=attribution)
+        person_id = find_user(connection, user).id
+        for group in groups:
+            key = MembershipKey(person_id=person_id, group=group)
+            confirm_membership(connection, key, now=database.now(), attribution=attribution)
 
 
-def leave_group(database: MetadataDatabase, user: str, group: str, attribution: Attribution = UNATTRIBUTED) -> None:
-    """Remove a user from a group, registered or not, as far as an administrator put them there.
+def leave_group(database: MetadataDatabase, user: str, *groups: str, attribution: Attribution = UNATTRIBUTED) -> None:
+    """Remove a user from groups, registered or not, as far as an administrator put them there: from all or none.
 
     Nobody leaves `everyone`. Raises ConfigurationError.
     """
-    if group == EVERYONE:
+    if EVERYONE in groups:
         raise ConfigurationError(f"nobody leaves `{EVERYONE}`: deactivate the person instead")
     with database.write_transaction() as connection:
         row = find_user(connection, user)
-        key = MembershipKey(person_id=row.id, group=group)
-        if end_membership(connection, key, now=database.now(), attribution=attribution):
-            return
-        held = load_memberships(connection, [row.id])[row.id]
+        for group in groups:
+            key = MembershipKey(person_id=row.id, group=group)
+            if not end_membership(connection, key, now=database.now(), attribution=attribution):
+                raise _build_not_in_group_error(row, group, load_memberships(connection, [row.id])[row.id])
+
+
+def bootstrap_administrator(database: MetadataDatabase, user: str, attribution: Attribution = UNATTRIBUTED) -> None:
+    """Add a person to `user-administration` where nobody ever was in it. Raises ConfigurationError."""
+    with database.write_transaction() as connection:
+        row = _find_person(connection, user)
+        if row.deactivated_at is not None:
+            raise ConfigurationError(f"`{row.email}` is deactivated: activate them first")
+        ever = select(membership_period_table.c.person_id).filter_by(group_name=USER_ADMINISTRATION)
+        if connection.execute(ever).first() is not None:
+            raise ConfigurationError(
+                f"the first member of `{USER_ADMINISTRATION}` was named before: they, or `groups join`, let in others"
+            )
+        key = MembershipKey(person_id=row.id, group=USER_ADMINISTRATION)
+        confirm_membership(connection, key, now=database.now(), attribution=attribution)
+
+
+def _build_not_in_group_error(row: Row[Any], group: str, held: Iterable[Membership]) -> ConfigurationError:
     sources = ", ".join(f"`{membership.source}`" for membership in held if membership.group == group)
     if sources:
-        raise ConfigurationError(f"`{row.email}` is in the group `{group}` by {sources}: end it there")
-    raise ConfigurationError(f"`{row.email}` is not in the group `{group}`")
+        return ConfigurationError(f"`{row.email}` is in the group `{group}` by {sources}: end it there")
+    return ConfigurationError(f"`{row.email}` is not in the group `{group}`")
 
 
 def list_membership_periods(
@@ -331,11 +384,15 @@ def find_user(connection: Connection, user: str) -> Row[Any]:
 
     Raises ConfigurationError, which offers a near address.
     """
-    is_named = or_(user_table.c.email_folded == fold_email(user), user_table.c.id == user)
-    row = connection.execute(select(user_table).where(is_named)).first()
+    row = find_user_or_none(connection, user)
     if row is None:
         raise build_unknown_name_error("person", user, connection.execute(select(user_table.c.email)).scalars())
     return row
+
+
+def find_user_or_none(connection: Connection, user: str) -> Row[Any] | None:
+    is_named = or_(user_table.c.email_folded == fold_email(user), user_table.c.id == user)
+    return connection.execute(select(user_table).where(is_named)).first()
 
 
 def fold_email(email: str) -> str:
@@ -375,12 +432,6 @@ def check_email(email: str) -> None:
         raise ConfigurationError(f"`{email}` is no e-mail address: write it as `name@domain`")
 
 
-def require_printable(name: str, *values: str) -> None:
-    """Raise ConfigurationError for characters that could move a cursor or hide a letter on a terminal."""
-    if not all(value.strip() and value.isprintable() for value in values):
-        raise ConfigurationError(f"the {name} is empty or holds characters that cannot be shown")
-
-
 def _find_person(connection: Connection, user: str) -> Row[Any]:
     row = find_user(connection, user)
     if row.owner_group is not None:
@@ -389,7 +440,7 @@ def _find_person(connection: Connection, user: str) -> Row[Any]:
 
 
 def _name_user_change(connection: Connection, attribution: Attribution, id: str, verb: str) -> None:
-    name_change(connection, attribution, AdministrativeChange(type="User", id=id, verb=verb))
+    name_change(connection, attribution, AdministrativeChange(type="User", id=id, verb=verb, person_id=id))
 
 
 def _build_taken_error(email: str) -> ConfigurationError:

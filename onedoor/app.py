@@ -22,13 +22,22 @@ from auth.authentication import Principal, open_authenticator
 from auth.directory.settings import DirectorySettings
 from auth.grant_store import GrantChecker, GrantStore
 from auth.groups import Groups
+from onedoor.administration.actions import build_administration_actions, build_administration_search
 from onedoor.administration.grants import settle_periodically
 from onedoor.audit.log import open_audit_log
 from onedoor.audit.record import derive_redaction_key
 from onedoor.company import Company, CompanySchema, build_company_schema, load_company
 from onedoor.config import IntrospectionMode, Settings, SourceSettings, load_settings, parse_options
+from onedoor.connectors.administration import (
+    ADMINISTRATION_COLLECTIONS,
+    IMPORT_SOURCE,
+    ISSUED_KEY_SOURCE,
+    build_import_connector,
+    build_issued_key_connector,
+)
 from onedoor.connectors.audit_log import AuditLogConnector
 from onedoor.connectors.jobs import JOB_TOPIC, JobsConnector, build_job_actions, build_unbound_jobs_connector
+from onedoor.connectors.metadata import METADATA_SOURCE, MetadataCollection, MetadataConnector
 from onedoor.connectors.principal import build_empty_principal_connector, build_principal_connector
 from onedoor.connectors.registry import CONNECTORS, load_kind
 from onedoor.connectors.spill.factory import SpillTableFactory
@@ -99,6 +108,9 @@ GRAPHIQL_FOLDER = Path(__file__).parent / "http" / "graphiql"
 
 # Monaco, GraphiQL's editor, writes its colours into style elements and checks queries in workers.
 GRAPHIQL_POLICY = {"style-src": "'self' 'unsafe-inline'", "worker-src": "'self'"}
+
+METADATA_COLLECTIONS: Mapping[str, MetadataCollection] = {**ADMINISTRATION_COLLECTIONS}
+"""The tables of the metadata database that are served."""
 
 ASGIApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -248,7 +260,8 @@ async def open_app(settings: Settings, company: Company, *, start_jobs: bool = F
         connectors = await open_connectors(settings, quotas, stack)
         ledger = Ledger(database)
         stack.push_async_callback(asyncio.to_thread, ledger.close)
-        catalog = build_catalog(settings, company, parts, connectors, ledger)
+        metadata = MetadataConnector(job_database, METADATA_COLLECTIONS)
+        catalog = build_catalog(settings, company, parts, {**connectors, METADATA_SOURCE: metadata}, ledger)
         validate_catalog(catalog)
         pubsub = PubSub(EventLog(database))
         stack.push_async_callback(pubsub.close)
@@ -299,6 +312,7 @@ async def open_app(settings: Settings, company: Company, *, start_jobs: bool = F
         for build_actions in company.action_builders:
             catalog.actions.update(build_actions(engine))
         catalog.actions.update(build_mutation_actions(mutations))
+        catalog.actions.update(build_administration_actions(job_database, company.groups, redaction_key))
         if parts.has_uploads:
             catalog.actions.update(build_upload_actions(engine, company.mappings, redaction_key))
         if parts.has_jobs:
@@ -314,7 +328,11 @@ async def open_app(settings: Settings, company: Company, *, start_jobs: bool = F
         records = RecordRecovery(
             folder=settings.records.folder,
             append=audit_log.append,
-            find_changes=(build_ledger_search(ledger, redaction_key), build_job_search(job_database, redaction_key)),
+            find_changes=(
+                build_ledger_search(ledger, redaction_key),
+                build_job_search(job_database, redaction_key),
+                build_administration_search(job_database, redaction_key),
+            ),
         )
         stack.push_async_callback(cancel_task, asyncio.create_task(run_record_recovery(records)))
         app_state = AppState(
@@ -363,6 +381,8 @@ def build_catalog(
         **connectors,
         "journal": AuditLogConnector(settings.records.folder),
         "caller": build_empty_principal_connector(),
+        ISSUED_KEY_SOURCE: build_issued_key_connector(),
+        IMPORT_SOURCE: build_import_connector(),
         JOBS_SOURCE: build_unbound_jobs_connector(),
         UPLOAD_CONNECTOR: build_empty_upload_connector(),
     }

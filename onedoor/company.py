@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from auth.groups import Groups
 from onedoor.config import SchemaSettings
-from onedoor.connectors import audit_log, principal, uploads
+from onedoor.connectors import administration, audit_log, principal, uploads
 from onedoor.connectors import jobs as job_connector
 from onedoor.errors import ConfigurationError
 from onedoor.jobs.declarations import Job
@@ -242,7 +242,14 @@ def build_company_schema(company: Company, settings: SchemaSettings, *, exports:
         for shape in read_shapes(company.schema_modules).types
         for shape_field in shape.fields
     )
-    is_included_by_name = {"me": True, "requests": True, "changes": has_changes, "jobs": has_jobs, "exports": exports}
+    is_included_by_name = {
+        "me": True,
+        "administration": True,
+        "requests": True,
+        "changes": has_changes,
+        "jobs": has_jobs,
+        "exports": exports,
+    }
     builtin = [
         load_builtin_module(name, settings.builtin.get(name))
         for name, is_included in is_included_by_name.items()
@@ -252,6 +259,7 @@ def build_company_schema(company: Company, settings: SchemaSettings, *, exports:
     _refuse_builtin_names(builtin, company.schema_modules)
     own = (
         *principal.MAPPINGS,
+        *administration.MAPPINGS,
         *audit_log.MAPPINGS,
         *(job_connector.MAPPINGS if has_jobs else ()),
         *(uploads.MAPPINGS if has_uploads else ()),

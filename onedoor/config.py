@@ -173,6 +173,31 @@ def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Se
     return validate_settings(Settings(**known, schema=schema, sources=kinds))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdministrationSettings:
+    """Where users, groups and keys are, and where what is done to them is recorded."""
+
+    state: StateSettings
+    records: RecordsSettings
+
+
+def load_administration_settings(path: Path, environment: Mapping[str, str] = os.environ) -> AdministrationSettings:
+    """Read what administration takes: of all secrets those of the metadata database alone, not those of the sources.
+
+    Raises ConfigurationError, naming the setting.
+    """
+    written, folder = read_toml(path), path.absolute().parent
+    written["state"] = {**STATE_DEFAULTS, **require_table(written.get("state", {}), "state")}
+
+    def parse(section: type[OptionsType], name: str) -> OptionsType:
+        values = resolve_values(written.get(name, {}), name, folder, environment)
+        return parse_options(section, values, name, folder)
+
+    settings = AdministrationSettings(state=parse(StateSettings, "state"), records=parse(RecordsSettings, "records"))
+    require_long_pepper(settings.state)
+    return settings
+
+
 def load_schema_settings(path: Path) -> tuple[SchemaSettings, bool]:
     """Read what the schema depends on, and no secret: the built-in types' access, and whether exports are on.
 
@@ -419,8 +444,13 @@ def validate_settings(settings: Settings) -> Settings:
         raise ConfigurationError("`documents.trusted_only` needs `documents.folder` or `documents.manifest`")
     if not 0 <= settings.server.port <= 65_535:
         raise ConfigurationError("`server.port` must be from 0 to 65535")
-    if len(settings.state.pepper) < PEPPER_CHARACTERS_MIN:
+    require_long_pepper(settings.state)
+    return settings
+
+
+def require_long_pepper(state: StateSettings) -> None:
+    """Raise ConfigurationError for a pepper that could be guessed."""
+    if len(state.pepper) < PEPPER_CHARACTERS_MIN:
         raise ConfigurationError(
             f"`state.pepper` is too short: take at least {PEPPER_CHARACTERS_MIN} random characters"
         )
-    return settings

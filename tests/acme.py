@@ -26,8 +26,10 @@ from demo.servers.directory import build_settings
 from demo.servers.drive.search import compile_relevance, match_text
 from demo.servers.github import shapes
 from demo.servers.github.shapes import build_organization
+from onedoor.app import METADATA_COLLECTIONS
 from onedoor.company import Company, CompanySchema, build_company_schema, load_company
 from onedoor.config import load_schema_settings
+from onedoor.connectors.administration import build_import_connector, build_issued_key_connector
 from onedoor.connectors.files.model import guess_media_type
 from onedoor.connectors.graphql.config import build_graphql_capabilities, parse_graphql_collections
 from onedoor.connectors.jobs import JOB_CAPABILITIES
@@ -445,6 +447,16 @@ def jobs() -> MemoryConnector:
     )
 
 
+def metadata() -> MemoryConnector:
+    """Users, memberships, keys and what was changed of them, of whom there are none."""
+    return MemoryConnector(
+        {
+            name: MemoryCollection(capabilities=collection.capabilities, rows=())
+            for name, collection in METADATA_COLLECTIONS.items()
+        }
+    )
+
+
 def promising_nothing(memory: MemoryConnector) -> MemoryConnector:
     return MemoryConnector(
         {
@@ -521,6 +533,9 @@ def build_catalog(given: Mapping[str, Connector] | None = None, limits: Limits |
             "uploads": build_empty_upload_connector(),
             "journal": audit_log,
             "jobs": jobs(),
+            "metadata": metadata(),
+            "issued_keys": build_issued_key_connector(),
+            "imports": build_import_connector(),
             HISTORY_CONNECTOR: change_history.build_change_history(bound, sources()),
         },
         limits=limits or Limits(),

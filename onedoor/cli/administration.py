@@ -8,23 +8,22 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Protocol, TypeVar
 
 import click
 
 from auth import users
-from auth.attribution import Attribution
+from auth.attribution import Attribution, check_reason, load_changes
 from auth.authentication import Principal
 from auth.groups import Groups
+from onedoor.administration.actions import describe_changes
 from onedoor.audit.acts import ActRecorder
 from onedoor.audit.log import AuditLogUnavailable, open_audit_log
 from onedoor.audit.record import AuditedChange, Surface, derive_redaction_key, hash_scalar
-from onedoor.config import Settings
+from onedoor.config import AdministrationSettings
 from onedoor.errors import ConfigurationError
 from onedoor.storage.database import MetadataDatabase
-
-REASON_CHARACTERS_MAX = 1_000
 
 SYSTEM_USER_PREFIX = "os:"
 """Begins the name of a user of the operating system; the id of a person never holds a colon."""
@@ -35,8 +34,8 @@ Result = TypeVar("Result")
 class AdministrationContext(Protocol):
     """What a command that changes something is given."""
 
-    def load_settings(self) -> Settings:
-        """Read the settings."""
+    def load_administration_settings(self) -> AdministrationSettings:
+        """Read where users are and where what is done to them is recorded."""
         ...
 
     def open_database(self) -> AbstractContextManager[MetadataDatabase]:
@@ -54,7 +53,7 @@ class RegisterContext(AdministrationContext, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What a command changes: the id of a user, a key or a document, or `<user>/<group>`."""
+    """What a command changes that is not in the metadata database, such as a document."""
 
     type: str
     id: str
@@ -76,18 +75,49 @@ class Administrator:
         act: Callable[[Attribution], Result],
     ) -> Result:
         """Carry out a command once its record has begun, and record its end. Raises ConfigurationError."""
-        settings, actor = context.load_settings(), self._name_actor(context)
+        key, subjects = self._derive_key(context), list(subjects)
+
+        def name_subjects(_: str) -> Sequence[AuditedChange]:
+            return _build_changes(subjects, "DONE", key)
+
+        return self._record(context, operation, act, name_subjects, _build_changes(subjects, "BEGUN", key))
+
+    def administer(
+        self,
+        context: AdministrationContext,
+        operation: str,
+        act: Callable[[MetadataDatabase, Attribution], Result],
+    ) -> Result:
+        """Carry out a command in the metadata database, which names what was changed under the record.
+
+        Raises ConfigurationError.
+        """
+        key = self._derive_key(context)
+        with context.open_database() as database:
+
+            def name_changes(record_id: str) -> Sequence[AuditedChange]:
+                return describe_changes([change for _, change in load_changes(database, [record_id])], key)
+
+            return self._record(context, operation, partial(act, database), name_changes)
+
+    def _record(
+        self,
+        context: AdministrationContext,
+        operation: str,
+        act: Callable[[Attribution], Result],
+        name_changes: Callable[[str], Sequence[AuditedChange]],
+        intended_changes: Sequence[AuditedChange] = (),
+    ) -> Result:
+        settings, actor = context.load_administration_settings(), self._name_actor(context)
         reason, now = self._require_reason(), datetime.now(UTC)
-        key, subjects = derive_redaction_key(settings.state.pepper.encode()), list(subjects)
 
         async def record_act(record_id: str) -> tuple[Result, Sequence[AuditedChange]]:
             result = act(Attribution(actor=actor, reason=reason, record_id=record_id))
-            return result, _build_changes(subjects, "DONE", key)
+            return result, name_changes(record_id)
 
         audit_log = open_audit_log(settings.records.folder, now)
-        recorder = ActRecorder(audit_log=audit_log, surface=Surface.CLI, redaction_key=key)
+        recorder = ActRecorder(audit_log=audit_log, surface=Surface.CLI, redaction_key=self._derive_key(context))
         principal = _build_principal(actor, now)
-        intended_changes = _build_changes(subjects, "BEGUN", key)
         try:
             return asyncio.run(
                 recorder.carry_out(principal, operation, record_act, reason=reason, intended_changes=intended_changes)
@@ -99,6 +129,9 @@ class Administrator:
             audit_log.close()
             if audit_log.dropped:
                 click.echo("the record says that this began; its end could not be written", err=True)
+
+    def _derive_key(self, context: AdministrationContext) -> bytes:
+        return derive_redaction_key(context.load_administration_settings().state.pepper.encode())
 
     def _name_actor(self, context: AdministrationContext) -> str:
         """Name the user of the operating system, whom no variable of the environment changes, and whom they act as."""
@@ -117,10 +150,7 @@ class Administrator:
             reason = str(click.prompt("Why? It is put on record", err=True))
         if reason is None:
             raise ConfigurationError("say why, it is put on record: add `--reason`")
-        users.require_printable("reason", reason)
-        if len(reason) > REASON_CHARACTERS_MAX:
-            raise ConfigurationError(f"the reason is longer than {REASON_CHARACTERS_MAX:,} characters: shorten it")
-        return reason
+        return check_reason(reason)
 
 
 def on_record(command: Callable[..., None]) -> Callable[..., None]:

@@ -9,6 +9,8 @@ from graphql import GraphQLSchema
 
 from auth.attribution import Attribution
 from onedoor.cli.administration import AdministrationContext, Administrator, Subject, on_record
+from onedoor.cli.tables import JSON_OPTION, print_listing
+from onedoor.config import Settings
 from onedoor.errors import ConfigurationError, RequestRejected
 from onedoor.http.persisted_documents import (
     DIGEST_PREFIX,
@@ -24,6 +26,10 @@ from onedoor.query.document import parse_document
 
 class DocumentCommandContext(AdministrationContext, Protocol):
     """What every command is given."""
+
+    def load_settings(self) -> Settings:
+        """Read the settings."""
+        ...
 
     def load_schema(self) -> GraphQLSchema: ...
 
@@ -63,16 +69,21 @@ def register(context: DocumentCommandContext, administrator: Administrator, file
 
 
 @documents.command("list")
+@JSON_OPTION
 @click.pass_obj
-def list_documents(context: DocumentCommandContext) -> None:
+def list_documents(context: DocumentCommandContext, as_json: bool) -> None:
     """List every document that is trusted.
 
     \b
     Example:
       python -m onedoor documents list
     """
-    for text in _read_distinct_texts(context.load_settings().documents):
-        click.echo(f"{DIGEST_PREFIX}{hash_document(text)} {' '.join(text.split())[:80]}")
+    texts = _read_distinct_texts(context.load_settings().documents)
+    listed = [{"id": f"{DIGEST_PREFIX}{hash_document(text)}", "text": text} for text in texts]
+    if as_json:
+        print_listing(listed, {}, as_json=True)
+    for document in () if as_json else listed:
+        click.echo(f"{document['id']} {' '.join(document['text'].split())[:80]}")
 
 
 def check_documents(context: DocumentCommandContext) -> int:

@@ -143,7 +143,7 @@ def report_command(context: RegisterContext, grant: str) -> None:
     with context.open_database() as database, _explaining_refusals():
         found = find_grant(database, grant)
         emails = {user.id: user.email for user in users.list_users(database)}
-    report = load_grant_report(context.load_settings().records.folder, found.id)
+    report = load_grant_report(context.load_administration_settings().records.folder, found.id)
     print_table(
         ("grant", "email", "group", "state", "requested", "because", "since", "until", "ended"),
         [_format_grant(found, emails)],

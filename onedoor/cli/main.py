@@ -16,7 +16,7 @@ from auth.groups import Groups
 from auth.users import list_unregistered_memberships
 from onedoor import config
 from onedoor.audit.reader import verify_folder
-from onedoor.cli import directory, documents, grants, users
+from onedoor.cli import directory, documents, grants, keys, users
 from onedoor.cli.introspect import introspect
 from onedoor.cli.new import new
 from onedoor.cli.upgrade import upgrade
@@ -57,6 +57,9 @@ class CommandContext:
     def load_settings(self) -> config.Settings:
         return config.load_settings(self.settings_path)
 
+    def load_administration_settings(self) -> config.AdministrationSettings:
+        return config.load_administration_settings(self.settings_path)
+
     def find_company(self) -> Path:
         from onedoor.company import find_company_folder
 
@@ -88,7 +91,7 @@ class CommandContext:
     @contextmanager
     def open_database(self) -> Iterator[MetadataDatabase]:
         """Open the metadata database for one command."""
-        settings = self.load_settings()
+        settings = self.load_administration_settings()
         database = open_database(settings.state.url, settings.state.pepper.encode())
         try:
             yield database
@@ -244,7 +247,7 @@ for command in (
     users.user_commands,
     users.group_commands,
     directory.directory_commands,
-    users.key_commands,
+    keys.key_commands,
     grants.grant_commands,
     documents.documents,
 ):

@@ -1,114 +1,287 @@
-"""Manage users, groups and keys from a terminal."""
+"""Manage users and their groups from a terminal."""
 
-from collections.abc import Sequence
-from datetime import timedelta
-from difflib import get_close_matches
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import click
 
-from auth import api_keys, users
+from auth import users
 from auth.attribution import Attribution
-from auth.groups import EVERYONE
-from auth.key_format import DEFAULT_KEY_DAYS, mint_api_key
+from auth.groups import USER_ADMINISTRATION
+from auth.user_import import ImportOutcome, import_users
 from auth.users import User
-from onedoor.cli.administration import Administrator, RegisterContext, Subject, on_record
+from onedoor.cli.administration import Administrator, RegisterContext, on_record
 from onedoor.cli.grants import lend_groups, parse_until
-from onedoor.cli.tables import format_day, format_minute, print_table
+from onedoor.cli.tables import JSON_OPTION, format_minute, print_listing
 from onedoor.errors import ConfigurationError
+from onedoor.storage.database import MetadataDatabase
 
-DAYS_OPTION = click.option("--days", default=DEFAULT_KEY_DAYS, show_default=True, help="How long the key opens.")
+USER_COLUMNS: Mapping[str, str] = {
+    "id": "person", "email": "email", "first_name": "first name", "last_name": "last name", "groups": "groups",
+    "deactivated_at": "deactivated",
+}  # fmt: skip
 
-
-REVIVING_COMMANDS = ("activate", "reactivate", "enable", "restore")
-"""What others call the opposite of `deactivate`, which is not there."""
-
-
-class UserCommandGroup(click.Group):
-    """Refuses `activate` without an offer of its near opposite: nothing undoes a deactivation."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that the arguments name. Raises ConfigurationError for `activate`, however misspelled."""
-        near = get_close_matches(args[0], (*self.commands, *REVIVING_COMMANDS), 1) if args else []
-        if near and near[0] in REVIVING_COMMANDS:
-            raise ConfigurationError(
-                f"there is no command `{args[0]}`: a deactivated person cannot come back, "
-                "create them under another e-mail address"
-            )
-        return super().resolve_command(ctx, args)
+GROUPS_OPTION = click.option("--group", "groups", multiple=True, metavar="GROUP", help="A group to put them into.")
 
 
-@click.group("users", cls=UserCommandGroup)
+@click.group("users")
 def user_commands() -> None:
-    """Manage the people who may have a key."""
+    """Manage the people, and the services, that may have a key."""
 
 
 @user_commands.command("create")
 @click.argument("email")
 @click.argument("first_name")
 @click.argument("last_name")
+@GROUPS_OPTION
 @click.pass_obj
 @on_record
 def create_user_command(
-    context: RegisterContext, administrator: Administrator, email: str, first_name: str, last_name: str
+    context: RegisterContext,
+    administrator: Administrator,
+    email: str,
+    first_name: str,
+    last_name: str,
+    groups: Sequence[str],
 ) -> None:
     """Add a person; they are in the group `everyone` from the start.
 
     \b
-    Example:
+    Examples:
       python -m onedoor users create ada@acme.example Ada Lovelace --reason "joined on 1 May"
+      python -m onedoor users create ada@acme.example Ada Lovelace --group finance --reason "ticket 1234"
     """
-    id = users.mint_user_id()
+    _require_registered(context, groups)
 
-    def create(attribution: Attribution) -> User:
+    def create(database: MetadataDatabase, attribution: Attribution) -> User:
         return users.create_user(
-            database, first_name=first_name, last_name=last_name, email=email, id=id, attribution=attribution
+            database, first_name=first_name, last_name=last_name, email=email, groups=groups, attribution=attribution
         )
 
-    with context.open_database() as database:
-        subjects = [Subject(type="User", id=id, verb="create"), build_membership_subject(id, EVERYONE, "create")]
-        user = administrator.carry_out(context, "users create", subjects, create)
+    user = administrator.administer(context, "users create", create)
     click.echo(f"{user.email} is person {user.id}")
 
 
-@user_commands.command("list")
+@user_commands.command("create-service")
+@click.argument("name")
+@click.option("--owner", required=True, metavar="GROUP", help="The group that answers for it.")
+@GROUPS_OPTION
 @click.pass_obj
-def list_users_command(context: RegisterContext) -> None:
-    """List everyone, with the groups they are in.
+@on_record
+def create_service_command(
+    context: RegisterContext, administrator: Administrator, name: str, owner: str, groups: Sequence[str]
+) -> None:
+    """Add a service, such as a till, for which a group answers: it has groups and a key as a person has.
 
     \b
     Example:
+      python -m onedoor users create-service till-7 --owner sales --group finance --reason "the shop in Bern"
+    """
+    _require_registered(context, (owner, *groups))
+
+    def create(database: MetadataDatabase, attribution: Attribution) -> User:
+        return users.create_service(database, name=name, owner_group=owner, groups=groups, attribution=attribution)
+
+    service = administrator.administer(context, "users create-service", create)
+    click.echo(f"{service.email} is service {service.id}")
+
+
+@user_commands.command("list")
+@click.option("--group", metavar="GROUP", help="Only those in this group.")
+@JSON_OPTION
+@click.pass_obj
+def list_users_command(context: RegisterContext, group: str | None, as_json: bool) -> None:
+    """List everyone, with the groups they are in.
+
+    \b
+    Examples:
       python -m onedoor users list
+      python -m onedoor users list --group finance --json
     """
     with context.open_database() as database:
-        known = users.list_users(database)
-    print_table(
-        ("person", "email", "first name", "last name", "groups", "deactivated"),
-        ((p.id, p.email, p.first_name, p.last_name, " ".join(p.groups), format_day(p.deactivated_at)) for p in known),
-    )
+        listed = users.list_users(database, group=group)
+    print_listing(map(_describe_user, listed), USER_COLUMNS, as_json=as_json)
 
 
-@user_commands.command("deactivate")
+@user_commands.command("show")
+@click.argument("user", metavar="EMAIL|ID")
+@JSON_OPTION
+@click.pass_obj
+def show_user_command(context: RegisterContext, user: str, as_json: bool) -> None:
+    """Show one user: their attributes, and by what they are in which groups, since when.
+
+    \b
+    Example:
+      python -m onedoor users show ada@acme.example
+    """
+    with context.open_database() as database:
+        shown = users.load_user(database, user)
+    if as_json:
+        print_listing([_describe_user(shown)], {}, as_json=True)
+        return
+    print_listing([_describe_user(shown)], USER_COLUMNS, as_json=False)
+    for name, values in shown.attributes.items():
+        click.echo(f"{name} = {' '.join(values)}")
+    columns = {"group": "group", "source": "source", "since": "since", "confirmed_at": "confirmed"}
+    print_listing(map(asdict, shown.memberships), columns, as_json=False, format_time=format_minute)
+
+
+@user_commands.command("rename")
+@click.argument("user", metavar="EMAIL|ID")
+@click.argument("first_name")
+@click.argument("last_name")
+@click.pass_obj
+@on_record
+def rename_user_command(
+    context: RegisterContext, administrator: Administrator, user: str, first_name: str, last_name: str
+) -> None:
+    """Give a person another name.
+
+    \b
+    Example:
+      python -m onedoor users rename ada@acme.example Ada King --reason "married"
+    """
+
+    def rename(database: MetadataDatabase, attribution: Attribution) -> None:
+        users.rename_user(database, user, first_name=first_name, last_name=last_name, attribution=attribution)
+
+    administrator.administer(context, "users rename", rename)
+    click.echo(f"{user} is {first_name} {last_name}")
+
+
+@user_commands.command("change-email")
+@click.argument("user", metavar="EMAIL|ID")
 @click.argument("email")
 @click.pass_obj
 @on_record
-def deactivate_user_command(context: RegisterContext, administrator: Administrator, email: str) -> None:
-    """Deactivate a person and revoke their key, within a second; what they did stays on record.
+def change_email_command(context: RegisterContext, administrator: Administrator, user: str, email: str) -> None:
+    """Give a person another e-mail address; their id, groups and key stay.
+
+    \b
+    Example:
+      python -m onedoor users change-email ada@acme.example ada.king@acme.example --reason "married"
+    """
+    administrator.administer(
+        context,
+        "users change-email",
+        lambda database, attribution: users.change_email(database, user, email, attribution),
+    )
+    click.echo(f"{user} is {email}")
+
+
+@user_commands.command("set-attribute")
+@click.argument("user", metavar="EMAIL|ID")
+@click.argument("name")
+@click.argument("values", metavar="[VALUE...]", nargs=-1)
+@click.pass_obj
+@on_record
+def set_attribute_command(
+    context: RegisterContext, administrator: Administrator, user: str, name: str, values: tuple[str, ...]
+) -> None:
+    """Set an attribute of a user, which row rules compare columns with; without values it is removed.
+
+    \b
+    Examples:
+      python -m onedoor users set-attribute ada@acme.example customer 20 21 --reason "looks after both"
+      python -m onedoor users set-attribute ada@acme.example customer --reason "ticket 1235"
+    """
+    administrator.administer(
+        context,
+        "users set-attribute",
+        lambda database, attribution: users.set_attributes(database, user, {name: values}, attribution),
+    )
+    click.echo(f"{user} has {name} = {' '.join(values)}" if values else f"{user} has no {name}")
+
+
+@user_commands.command("deactivate")
+@click.argument("user", metavar="EMAIL|ID")
+@click.pass_obj
+@on_record
+def deactivate_user_command(context: RegisterContext, administrator: Administrator, user: str) -> None:
+    """Deactivate a user and revoke their key, within a second; what they did stays on record.
 
     \b
     Example:
       python -m onedoor users deactivate ada@acme.example --reason "left the company"
     """
-    with context.open_database() as database:
-        subject = Subject(type="User", id=users.find_user_id(database, email), verb="deactivate")
-        administrator.carry_out(
-            context,
-            "users deactivate",
-            [subject],
-            lambda attribution: users.deactivate_user(database, email, attribution),
-        )
-    click.echo(f"{email} is deactivated")
+    administrator.administer(
+        context,
+        "users deactivate",
+        lambda database, attribution: users.deactivate_user(database, user, attribution),
+    )
+    click.echo(f"{user} is deactivated")
+
+
+@user_commands.command("activate")
+@click.argument("user", metavar="EMAIL|ID")
+@click.pass_obj
+@on_record
+def activate_user_command(context: RegisterContext, administrator: Administrator, user: str) -> None:
+    """Activate a user again, in the groups they were in; they have no key until one is made.
+
+    \b
+    Example:
+      python -m onedoor users activate ada@acme.example --reason "deactivated by mistake"
+    """
+    activated = administrator.administer(
+        context,
+        "users activate",
+        lambda database, attribution: users.activate_user(database, user, attribution),
+    )
+    click.echo(f"{user} is active, and in {', '.join(activated.groups)}")
+
+
+@user_commands.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Say what would be changed, and change nothing.")
+@JSON_OPTION
+@click.pass_obj
+@on_record
+def import_users_command(
+    context: RegisterContext, administrator: Administrator, file: Path, dry_run: bool, as_json: bool
+) -> None:
+    """Add people from a CSV file, or bring those there are up to date: all of its lines or none.
+
+    Its first line names the columns: email, first_name, last_name, and if you like groups and attribute:NAME.
+
+    \b
+    Examples:
+      python -m onedoor users import people.csv --dry-run --reason "the new office"
+      python -m onedoor users import people.csv --reason "the new office"
+    """
+    text, groups = _read_csv(file), context.load_groups()
+    report = administrator.administer(
+        context,
+        "users import",
+        lambda database, attribution: import_users(database, text, groups, attribution, dry_run=dry_run),
+    )
+    columns = {"number": "line", "email": "email", "outcome": "outcome", "message": "because"}
+    print_listing(map(asdict, report.lines), columns, as_json=as_json)
+    refused = sum(line.outcome is ImportOutcome.REFUSED for line in report.lines)
+    click.echo("this is done" if report.is_applied else "nothing was changed", err=True)
+    if refused:
+        raise ConfigurationError(f"{refused} of {len(report.lines)} lines are refused: correct them, and import again")
+
+
+@user_commands.command("bootstrap")
+@click.argument("user", metavar="EMAIL|ID")
+@click.pass_obj
+@on_record
+def bootstrap_command(context: RegisterContext, administrator: Administrator, user: str) -> None:
+    """Make a person the first administrator: once, where nobody ever was one. They let in the others.
+
+    \b
+    Example:
+      python -m onedoor users bootstrap ada@acme.example --reason "sets up the company"
+    """
+    administrator.administer(
+        context,
+        "users bootstrap",
+        lambda database, attribution: users.bootstrap_administrator(database, user, attribution),
+    )
+    click.echo(f"{user} is in {USER_ADMINISTRATION}")
 
 
 @click.group("groups")
@@ -117,23 +290,48 @@ def group_commands() -> None:
 
 
 @group_commands.command("list")
+@JSON_OPTION
 @click.pass_obj
-def list_groups_command(context: RegisterContext) -> None:
+def list_groups_command(context: RegisterContext, as_json: bool) -> None:
     """List the groups that are registered: what each is for, and who answers for it.
 
     \b
     Example:
       python -m onedoor groups list
     """
-    print_table(
-        ("group", "owner", "purpose"), ((group.name, group.owner, group.purpose) for group in context.load_groups())
-    )
+    listed = [{"name": group.name, "owner": group.owner, "purpose": group.purpose} for group in context.load_groups()]
+    print_listing(listed, {"name": "group", "owner": "owner", "purpose": "purpose"}, as_json=as_json)
+
+
+@group_commands.command("members")
+@click.argument("group")
+@JSON_OPTION
+@click.pass_obj
+def list_members_command(context: RegisterContext, group: str, as_json: bool) -> None:
+    """List who is in a group, by what and since when; the deactivated are not.
+
+    \b
+    Example:
+      python -m onedoor groups members finance
+    """
+    _require_registered(context, (group,))
+    with context.open_database() as database:
+        members = [user for user in users.list_users(database, group=group) if user.deactivated_at is None]
+    rows = [
+        {"email": user.email, "id": user.id, **asdict(membership)}
+        for user in members
+        for membership in user.memberships
+        if membership.group == group
+    ]
+    columns = {"email": "email", "source": "source", "since": "since", "confirmed_at": "confirmed"}
+    print_listing(rows, columns, as_json=as_json, format_time=format_minute)
 
 
 @group_commands.command("history")
 @click.argument("name", metavar="[EMAIL|GROUP]", required=False)
+@JSON_OPTION
 @click.pass_obj
-def list_history_command(context: RegisterContext, name: str | None) -> None:
+def list_history_command(context: RegisterContext, name: str | None, as_json: bool) -> None:
     """List every membership there ever was, of a person, in a group or of all: since and until when, by whom and why.
 
     \b
@@ -146,38 +344,39 @@ def list_history_command(context: RegisterContext, name: str | None) -> None:
         periods = users.list_membership_periods(
             database, user=name if is_email else None, group=None if is_email else name
         )
-    print_table(
-        ("email", "group", "since", "added by", "because", "until", "removed by", "because"),
-        (
-            (
-                period.email,
-                period.group,
-                format_minute(period.since),
-                period.added.actor or "",
-                period.added.reason or "",
-                format_minute(period.until),
-                period.removed.actor or "",
-                period.removed.reason or "",
-            )
-            for period in periods
-        ),
-    )
+    rows = [
+        {
+            "email": period.email,
+            "group": period.group,
+            "source": period.source,
+            "since": period.since,
+            "added_by": period.added.actor,
+            "added_because": period.added.reason,
+            "added_record": period.added.record_id,
+            "until": period.until,
+            "removed_by": period.removed.actor,
+            "removed_because": period.removed.reason,
+            "removed_record": period.removed.record_id,
+        }
+        for period in periods
+    ]
+    columns = {
+        "email": "email", "group": "group", "source": "source", "since": "since", "added_by": "added by",
+        "added_because": "because", "until": "until", "removed_by": "removed by", "removed_because": "because",
+    }  # fmt: skip
+    print_listing(rows, columns, as_json=as_json, format_time=format_minute)
 
 
 @group_commands.command("join")
-@click.argument("email")
+@click.argument("user", metavar="EMAIL|ID")
 @click.argument("groups", metavar="GROUP...", nargs=-1, required=True)
 @click.option("--until", metavar="TIME", help="When it ends, in UTC: each group is then a grant.")
 @click.pass_obj
 @on_record
 def join_group_command(
-    context: RegisterContext,
-    administrator: Administrator,
-    email: str,
-    groups: Sequence[str],
-    until: str | None,
+    context: RegisterContext, administrator: Administrator, user: str, groups: Sequence[str], until: str | None
 ) -> None:
-    """Put a person into groups; they see what these see within a second.
+    """Put a user into groups; they see what these see within a second.
 
     \b
     Examples:
@@ -185,180 +384,55 @@ def join_group_command(
       python -m onedoor groups join ada@acme.example finance sales --reason "ticket 1234"
       python -m onedoor groups join ada@acme.example support --until 2026-12-24T18:00 --reason "stands in for Ben"
     """
-    registered = context.load_groups()
-    for group in groups:
-        registered.require(group)
+    _require_registered(context, groups)
     if until is not None:
-        lend_groups(context, administrator, email, groups, parse_until(until))
+        lend_groups(context, administrator, user, groups, parse_until(until))
         return
-
-    def join(attribution: Attribution) -> None:
-        for group in groups:
-            users.join_group(database, email, group, attribution)
-
-    with context.open_database() as database:
-        id = users.find_user_id(database, email)
-        subjects = [build_membership_subject(id, group, "create") for group in groups]
-        administrator.carry_out(context, "groups join", subjects, join)
-    click.echo(f"{email} is in {', '.join(groups)}")
+    administrator.administer(
+        context,
+        "groups join",
+        lambda database, attribution: users.join_group(database, user, *groups, attribution=attribution),
+    )
+    click.echo(f"{user} is in {', '.join(groups)}")
 
 
 @group_commands.command("leave")
-@click.argument("email")
+@click.argument("user", metavar="EMAIL|ID")
 @click.argument("groups", metavar="GROUP...", nargs=-1, required=True)
 @click.pass_obj
 @on_record
 def leave_group_command(
-    context: RegisterContext, administrator: Administrator, email: str, groups: Sequence[str]
+    context: RegisterContext, administrator: Administrator, user: str, groups: Sequence[str]
 ) -> None:
-    """Take a person out of groups; they stop seeing what these see within a second.
+    """Take a user out of groups; they stop seeing what these see within a second.
 
     \b
     Examples:
       python -m onedoor groups leave ada@acme.example finance --reason "the year's end is done"
       python -m onedoor groups leave ada@acme.example finance sales --reason "ticket 1235"
     """
-
-    def leave(attribution: Attribution) -> None:
-        for group in groups:
-            users.leave_group(database, email, group, attribution)
-
-    with context.open_database() as database:
-        id = users.find_user_id(database, email)
-        subjects = [build_membership_subject(id, group, "delete") for group in groups]
-        administrator.carry_out(context, "groups leave", subjects, leave)
-    click.echo(f"{email} is no longer in {', '.join(groups)}")
-
-
-@click.group("keys")
-def key_commands() -> None:
-    """Manage API keys: one for each person, whose secret is shown once and stored nowhere."""
-
-
-@key_commands.command("create")
-@click.argument("email")
-@DAYS_OPTION
-@click.pass_obj
-@on_record
-def create_key_command(context: RegisterContext, administrator: Administrator, email: str, days: int) -> None:
-    """Make a key for a person who has none, and print it: it cannot be shown again.
-
-    \b
-    Examples:
-      python -m onedoor keys create ada@acme.example --reason "her first key"
-      python -m onedoor keys create ada@acme.example --days 7 --reason "on trial"
-    """
-    api_key = mint_api_key()
-    with context.open_database() as database:
-        subjects = [
-            Subject(type="Key", id=api_key.id, verb="create"),
-            Subject(type="User", id=users.find_user_id(database, email), verb="key"),
-        ]
-        issued = administrator.carry_out(
-            context,
-            "keys create",
-            subjects,
-            lambda _: api_keys.create_key(database, email, days=days, api_key=api_key),
-        )
-    print_issued_key(issued)
-
-
-@key_commands.command("rotate")
-@click.argument("user", metavar="EMAIL|ID")
-@click.option("--grace-hours", default=1.0, show_default=True, help="How long the old secret lives after that.")
-@click.option("--at-once", is_flag=True, help="Refuse the old secret within a second, as after a leak.")
-@click.pass_obj
-@on_record
-def rotate_key_command(
-    context: RegisterContext, administrator: Administrator, user: str, grace_hours: float, at_once: bool
-) -> None:
-    """Give a user's key another secret, and print it; the old one lives until the new one is first used, and a while.
-
-    \b
-    Examples:
-      python -m onedoor keys rotate ada@acme.example --reason "once a quarter"
-      python -m onedoor keys rotate ada@acme.example --at-once --reason "the old one was in a chat"
-    """
-    grace = None if at_once else timedelta(hours=grace_hours)
-    with context.open_database() as database:
-        key_id = api_keys.find_key_id(database, user, "rotate: create one")
-        issued = administrator.carry_out(
-            context,
-            "keys rotate",
-            [Subject(type="Key", id=key_id, verb="rotate")],
-            lambda _: api_keys.rotate_key(database, user, grace=grace),
-        )
-    print_issued_key(issued)
-
-
-@key_commands.command("extend")
-@click.argument("user", metavar="EMAIL|ID")
-@DAYS_OPTION
-@click.pass_obj
-@on_record
-def extend_key_command(context: RegisterContext, administrator: Administrator, user: str, days: int) -> None:
-    """Let a user's key open for so many days from now; its secret stays.
-
-    \b
-    Example:
-      python -m onedoor keys extend ada@acme.example --days 90 --reason "still with us"
-    """
-    with context.open_database() as database:
-        key_id = api_keys.find_key_id(database, user, "extend: create one")
-        expires_at = administrator.carry_out(
-            context,
-            "keys extend",
-            [Subject(type="Key", id=key_id, verb="extend")],
-            lambda _: api_keys.extend_key(database, user, days=days),
-        )
-    click.echo(f"{key_id} opens until {format_day(expires_at)}")
-
-
-@key_commands.command("revoke")
-@click.argument("key", metavar="KEY_ID|EMAIL")
-@click.pass_obj
-@on_record
-def revoke_key_command(context: RegisterContext, administrator: Administrator, key: str) -> None:
-    """Revoke a key for good, within a second: by its id, which is the part after `od_`, or by its person's address.
-
-    \b
-    Examples:
-      python -m onedoor keys revoke 4PpNKnMFvEXo --reason "found in a repository"
-      python -m onedoor keys revoke ada@acme.example --reason "her laptop is lost"
-    """
-    with context.open_database() as database:
-        key_id = api_keys.find_key_id(database, key, "revoke") if "@" in key else api_keys.require_key_id(database, key)
-        administrator.carry_out(
-            context,
-            "keys revoke",
-            [Subject(type="Key", id=key_id, verb="revoke")],
-            lambda _: api_keys.revoke_key(database, key_id),
-        )
-    click.echo(f"{key_id} is revoked")
-
-
-@key_commands.command("list")
-@click.pass_obj
-def list_keys_command(context: RegisterContext) -> None:
-    """List every key there ever was, without its secret.
-
-    \b
-    Example:
-      python -m onedoor keys list
-    """
-    with context.open_database() as database:
-        held = api_keys.list_keys(database)
-    print_table(
-        ("key", "email", "created", "expires", "revoked"),
-        ((k.id, k.email, format_day(k.created_at), format_day(k.expires_at), format_day(k.revoked_at)) for k in held),
+    administrator.administer(
+        context,
+        "groups leave",
+        lambda database, attribution: users.leave_group(database, user, *groups, attribution=attribution),
     )
+    click.echo(f"{user} is no longer in {', '.join(groups)}")
 
 
-def build_membership_subject(person_id: str, group: str, verb: str) -> Subject:
-    return Subject(type="Membership", id=f"{person_id}/{group}", verb=verb)
+def _require_registered(context: RegisterContext, groups: Sequence[str]) -> None:
+    """Raise ConfigurationError, offering the nearest name, for a group that nobody registered."""
+    if groups:
+        registered = context.load_groups()
+        for group in groups:
+            registered.require(group)
 
 
-def print_issued_key(issued: api_keys.IssuedKey) -> None:
-    """Print the key alone on standard output, so that it can be piped, and the rest on standard error."""
-    click.echo(issued.text)
-    click.echo(f"keep it now, it is not shown again; it opens until {format_day(issued.expires_at)}", err=True)
+def _describe_user(user: User) -> dict[str, Any]:
+    return {**asdict(user), "groups": user.groups}
+
+
+def _read_csv(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as reason:
+        raise ConfigurationError(f"`{file}` cannot be read: it must be text in UTF-8") from reason

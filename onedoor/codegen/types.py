@@ -182,12 +182,19 @@ RESERVED_TYPES = frozenset(
         "Query", "Mutation", "Subscription", "Int", "Float", "String", "Boolean", "ID", "BigInt", "Decimal", "Date",
         "DateTime", "PageInfo", "Direction", "GroupBy", "TimeGroupBy", "DateGroupBy", "Many", "One", "ById", "Computed",
         "StrEnum", "Key", "Me", "Request", "RequestOutcome", "Job", "JobLine", "JobFile", "JobState", "JobLineKind",
-        "ChangeVerb", "ChangeState", "ExportFormat", "FileUpload", "Json", "JSON",
+        "ChangeVerb", "ChangeState", "UserAccount", "GroupMembership", "MembershipSource", "ApiKey",
+        "IssuedApiKey", "AdministrativeChange", "UserImport", "UserImportLine", "ImportOutcome", "ExportFormat",
+        "FileUpload", "Json", "JSON",
     }
 )  # fmt: skip
 """Types that every schema has, and names that a file in schema/ imports."""
 
-RESERVED_ROOT_FIELDS = frozenset({"me", "request", "requests", "job", "jobs"})
+RESERVED_ROOT_FIELDS = frozenset(
+    {
+        "me", "request", "requests", "job", "jobs", "userAccount", "userAccounts", "groupMemberships", "apiKeys",
+        "administrativeChanges",
+    }
+)  # fmt: skip
 """The root fields of the built-in types."""
 
 GENERATED_SUFFIXES = (

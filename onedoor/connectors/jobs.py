@@ -1,32 +1,36 @@
 """Serve jobs, their log lines and their files as collections, of what a principal may see."""
 
-import operator
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
     Connection,
-    Integer,
     Select,
-    String,
     and_,
     case,
-    false,
-    func,
     literal,
     not_,
     or_,
     select,
-    true,
-    tuple_,
 )
 from sqlalchemy.exc import SQLAlchemyError
 
 from auth.authentication import Principal
 from auth.policy import AccessPolicy, SchemaCoordinate
+from onedoor.connectors.metadata import (
+    FLOAT_COLUMN,
+    INTEGER_COLUMN,
+    TEXT_COLUMN,
+    TIME_COLUMN,
+    UNFILTERED_TEXT_COLUMN,
+    build_capabilities,
+    compile_comparison,
+    compile_key_filter,
+    compile_sort_key,
+    limit_per_key,
+)
 from onedoor.errors import ConnectorError
 from onedoor.jobs.declarations import Job
 from onedoor.jobs.models import JobState
@@ -44,22 +48,10 @@ from onedoor.jobs.tables import JobDatabase, job_file_table, job_line_table, job
 from onedoor.model.catalog import Action, TopicSubscription
 from onedoor.model.mapping import Relationship, TypeMapping
 from onedoor.runtime.call_context import WithheldCopy, get_call_context
-from onedoor.spi.capabilities import Capabilities, Column, ColumnType
-from onedoor.spi.predicates import Comparison, Op, Row, split_conjuncts
-from onedoor.spi.scan import ScanRequest, SortKey
+from onedoor.spi.capabilities import Capabilities, Column
+from onedoor.spi.predicates import Comparison, Row, split_conjuncts
+from onedoor.spi.scan import ScanRequest
 from onedoor.storage.database import MetadataDatabase
-
-EQUALITY_OPS = frozenset({Op.EQ, Op.IN, Op.IS_NULL})
-
-ORDERED_OPS = EQUALITY_OPS | {Op.LT, Op.LTE, Op.GT, Op.GTE}
-
-TEXT_COLUMN, INTEGER_COLUMN = Column(ColumnType.TEXT, EQUALITY_OPS, True), Column(ColumnType.INTEGER, ORDERED_OPS, True)
-
-TIME_COLUMN, FLOAT_COLUMN = Column(ColumnType.TIME, ORDERED_OPS, True), Column(ColumnType.FLOAT, ORDERED_OPS, True)
-
-UNFILTERED_TEXT_COLUMN = Column(ColumnType.TEXT)
-
-MAX_KEYS = 500
 
 JOB_COLUMNS: Mapping[str, Mapping[str, Column]] = {
     "job": {
@@ -107,19 +99,10 @@ KEY_COLUMNS: Mapping[str, frozenset[tuple[str, ...]]] = {
 }
 
 JOB_CAPABILITIES: Mapping[str, Capabilities] = {
-    name: Capabilities(
-        columns=columns, max_keys=MAX_KEYS, key_columns=KEY_COLUMNS[name], limit=True, limit_per_key=True
-    )
-    for name, columns in JOB_COLUMNS.items()
+    name: build_capabilities(columns, *KEY_COLUMNS[name]) for name, columns in JOB_COLUMNS.items()
 }
 
 JOB_TABLES: Mapping[str, Any] = {"job": job_table, "job_line": job_line_table, "job_file": job_file_table}
-
-COMPARISON_OPERATORS: Mapping[Op, Callable[[Any, Any], Any]] = {
-    Op.EQ: operator.eq, Op.LT: operator.lt, Op.LTE: operator.le, Op.GT: operator.gt, Op.GTE: operator.ge,
-    Op.IN: lambda column, values: column.in_(values),
-    Op.IS_NULL: lambda column, is_null: column.is_(None) if is_null else column.is_not(None),
-}  # fmt: skip
 
 LEFT_OUT_TYPES: Mapping[str, str] = {"job_line": "JobLine", "job_file": "JobFile"}
 
@@ -258,7 +241,9 @@ class JobsSelect:
             case((self._is_withheld(name), job_table.c.id), else_=None).label(f"withheld_{name}")
             for name in self.guarded_columns
         ]
-        statement = select(*columns) if columns else select(literal(1))  # rows may be wanted for their number alone
+        statement = (
+            select(*columns) if columns else select(literal(1).label("row"))
+        )  # rows may be wanted for their number alone
         if request.collection == "job":
             statement = statement.where(self._is_listed())
         else:
@@ -266,9 +251,14 @@ class JobsSelect:
             statement = statement.where(self._is_open(), not_(self.denials.deny_outcome))
         statement = statement.where(*map(self._compile_comparison, split_conjuncts(request.filter)))
         statement = statement.where(self._compile_keys())
-        order = [self._compile_sort_key(key) for key in request.sort]
+        order = [
+            compile_sort_key(self._compile_column(key.column), key, needs_collation=self.needs_collation)
+            for key in request.sort
+        ]
         if request.keys is not None and request.limit is not None:
-            return self._limit_per_key(statement, order)
+            return limit_per_key(
+                statement, [table.c[name] for name in request.keys.columns], order, limit=request.limit
+            )
         return statement.order_by(*order).limit(request.limit)
 
     def compile_left_out(self) -> Iterator[tuple[SchemaCoordinate, Select[Any]]]:
@@ -328,61 +318,11 @@ class JobsSelect:
             is_shown = and_(is_shown, self._is_open())
         return case((is_shown, column), else_=EMPTY_INPUT if name == "input" else None)
 
-    def _compile_comparison(self, predicate: Comparison) -> ColumnElement[bool]:
-        column, value = self._compile_column(predicate.column), predicate.value
-        if isinstance(value, tuple):
-            value = tuple(_clamp_integer(column, item) for item in value if _is_storable_text(item))
-        elif not _is_storable_text(value):
-            return false()
-        compared: ColumnElement[bool] = COMPARISON_OPERATORS[predicate.op](column, _clamp_integer(column, value))
-        return compared
+    def _compile_comparison(self, comparison: Comparison) -> ColumnElement[bool]:
+        return compile_comparison(self._compile_column(comparison.column), comparison)
 
     def _compile_keys(self) -> ColumnElement[bool]:
-        keys = self.request.keys
-        if keys is None:
-            return true()
-        columns = [JOB_TABLES[self.request.collection].c[name] for name in keys.columns]
-        storable = (key for key in keys.values if all(map(_is_storable_text, key)))
-        values = [tuple(map(_clamp_integer, columns, key)) for key in storable]
-        if len(columns) == 1:
-            matches: ColumnElement[bool] = columns[0].in_([key[0] for key in values])
-            return matches
-        return tuple_(*columns).in_(values) if values else false()
-
-    def _limit_per_key(self, statement: Select[Any], order: Sequence[Any]) -> Select[Any]:
-        """Take at most `limit` rows for each key, in one statement."""
-        assert self.request.keys is not None
-        table = JOB_TABLES[self.request.collection]
-        place = func.row_number().over(
-            partition_by=[table.c[name] for name in self.request.keys.columns], order_by=order or None
-        )
-        names = (*self.request.columns, *(f"withheld_{name}" for name in self.guarded_columns))
-        inner = statement.add_columns(place.label("place_of_row")).subquery()
-        return (
-            select(*(inner.c[name] for name in names))
-            .where(inner.c.place_of_row <= self.request.limit)
-            .order_by(inner.c.place_of_row)
-        )
-
-    def _compile_sort_key(self, key: SortKey) -> Any:
-        column: Any = self._compile_column(key.column)
-        if self.needs_collation and isinstance(column.type, String):
-            column = column.collate("C")
-        directed = column.desc() if key.descending else column.asc()
-        return directed.nulls_first() if key.nulls_first else directed.nulls_last()
-
-
-def _is_storable_text(value: Any) -> bool:
-    """Say whether a database could hold a text; no row has any other."""
-    return not isinstance(value, str) or ("\0" not in value and not any("\ud800" <= each <= "\udfff" for each in value))
-
-
-def _clamp_integer(column: Any, value: Any) -> Any:
-    """Clamp a whole number past what the column can hold: it sorts where the largest does, and equals no row's."""
-    if type(value) is not int or not isinstance(column.type, Integer):
-        return value
-    most = 2**63 - 1 if isinstance(column.type, BigInteger) else 2**31 - 1
-    return max(-most, min(value, most))
+        return compile_key_filter(JOB_TABLES[self.request.collection], self.request.keys)
 
 
 JOB_TOPIC = "Job"

@@ -144,8 +144,17 @@ administrative_change_table = Table(
     Column("type", Text, primary_key=True),
     Column("subject", Text, primary_key=True),
     Column("verb", Text, primary_key=True),
+    Column("person_id", String(12)),
+    Column("at", UTCMicroseconds, nullable=False),
+    Column("actor", Text),
+    Column("reason", Text),
 )
-"""What was changed in this database under each audit record, written in the transaction that changed it."""
+"""What was changed in this database under each audit record, written in the transaction that changed it.
+
+`person_id` is the user whom it concerns.
+"""
+
+Index("administrative_change_by_person", administrative_change_table.c.person_id)
 
 grant_table = Table(
     "access_grant",

@@ -156,9 +156,9 @@ def test_a_change_is_named_under_its_record_in_the_transaction_that_makes_it(sta
     users.deactivate_user(state, ADA, replace(by, record_id="T" * 26))
     id = users.find_user_id(state, ADA)
     assert load_changes(state, ["R" * 26, "S" * 26, "T" * 26]) == [
-        ("R" * 26, AdministrativeChange(type="Key", id=key.id, verb="create")),
-        ("T" * 26, AdministrativeChange(type="Key", id=key.id, verb="revoke")),
-        ("T" * 26, AdministrativeChange(type="User", id=id, verb="deactivate")),
+        ("R" * 26, AdministrativeChange(type="Key", id=key.id, verb="create", person_id=id)),
+        ("T" * 26, AdministrativeChange(type="Key", id=key.id, verb="revoke", person_id=id)),
+        ("T" * 26, AdministrativeChange(type="User", id=id, verb="deactivate", person_id=id)),
     ]
 
 

@@ -74,7 +74,7 @@ def test_each_command_leaves_one_record_with_who_whom_when_and_why(run: Run, tmp
         ("users create", {f"create User {id}", f"create Membership {id}/everyone"}),
         ("groups join", {f"create Membership {id}/finance", f"create Membership {id}/sales"}),
         ("groups leave", {f"delete Membership {id}/sales"}),
-        ("keys create", {f"create Key {key_id}", f"key User {id}"}),
+        ("keys create", {f"create Key {key_id}"}),
         ("keys rotate", {f"rotate Key {key_id}"}),
         ("keys revoke", {f"revoke Key {key_id}"}),
         ("documents register", {f"create Document sha256:{document}"}),

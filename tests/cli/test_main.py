@@ -72,11 +72,12 @@ def test_a_key_is_alone_on_standard_output_and_shown_once(run: Run) -> None:
 
 @pytest.mark.usefixtures("ada")
 def test_a_key_is_created_listed_rotated_and_revoked(run: Run) -> None:
-    first = run(*because("keys", "create", ADA)).stdout.split("_")[1]
-    second = run(*because("keys", "rotate", ADA)).stdout.split("_")[1]
-    assert run(*because("keys", "revoke", second)).stdout == f"{second} is revoked\n"
+    first = run(*because("keys", "create", ADA)).stdout.split("_")[1:]
+    second = run(*because("keys", "rotate", ADA)).stdout.split("_")[1:]
+    assert (second[0] == first[0], second[1] == first[1]) == (True, False)
+    assert run(*because("keys", "revoke", first[0])).stdout == f"{first[0]} is revoked\n"
     lines = run("keys", "list").stdout.splitlines()
-    assert {line.split()[0] for line in lines} == {"key", first, second}
+    assert {line.split()[0] for line in lines} == {"key", first[0]}
     today = f"{datetime.now(UTC):%Y-%m}"
     assert all(line.split()[-1].startswith(today) for line in lines[1:])
 
@@ -121,11 +122,10 @@ def test_the_register_of_groups_needs_no_settings() -> None:
         (("groups", "join", ADA, "sale"), "there is no group `sale`: did you mean `sales`"),
         (("groups", "join", ADA, "finance", "sale"), "there is no group `sale`: did you mean `sales`"),
         (("keys", "revoke", ADA), f"`{ADA}` has no key to revoke"),
-        (("users", "activate", ADA),
-         "there is no command `activate`: a deactivated person cannot come back, "
-         "create them under another e-mail address"),
-        (("keys", "rotate", ADA), f"`{ADA}` has no key to rotate: create one"),
-        (("keys", "create", "ada@acme.exampl"), f"there is no person `ada@acme.exampl`: did you mean `{ADA}`"),
+        (("users", "activate", ADA, "--reason", "x"), f"`{ADA}` is active"),
+        (("keys", "rotate", ADA, "--reason", "x"), f"`{ADA}` has no key to rotate: create one"),
+        (("keys", "create", "ada@acme.exampl", "--reason", "x"),
+         f"there is no person `ada@acme.exampl`: did you mean `{ADA}`"),
         (("--config", "/nowhere", "keys", "list"),
          "there are no settings at `/nowhere`: name another file with `--config`, "
          "or begin a company with `python -m onedoor new FOLDER`"),
@@ -172,14 +172,5 @@ def test_the_command_runs_from_any_folder(tmp_path: Path) -> None:
     assert (ran.returncode, ran.stderr) == (0, b"")
 
 
-@pytest.mark.parametrize("command", ["activat", "Activate", "re-activate", "enable"])
-def test_the_opposite_of_a_command_is_never_offered(run: Run, command: str) -> None:
-    failed = run("users", command, ADA)
-    assert failed.stderr == (
-        f"Error: there is no command `{command}`: a deactivated person cannot come back, "
-        "create them under another e-mail address\n"
-    )
-
-
 def test_a_misspelled_command_is_offered(run: Run) -> None:
-    assert "Did you mean 'deactivate'?" in run("users", "deactivat", ADA).stderr
+    assert "Did you mean one of: 'activate', 'deactivate'?" in run("users", "deactivat", ADA).stderr

@@ -278,10 +278,10 @@ TABLES = {
     "directory_sync": "id source started_at ended_at state failure decided_by decided_reason decided_record decided_at",
     "directory_change": "id sync_id source at kind subject person_id group_name detail record_id",
     "directory_progress": "source holder held_until marks compared_at",
-    "administrative_change": "record_id type subject verb",
     "access_grant": "id group_name person_id state requested_at requested_by requested_reason requested_record "
     "starts_at duration decided_at decided_by decided_reason decided_record active_since ends_at slot "
     "fencing_token forced_by ended_at ended_by ended_reason ended_record ending",
+    "administrative_change": "record_id type subject verb person_id at actor reason",
     "intent": "id person key_id groups mutation idempotency_key body input reason record steps "
     "leads begun_at lease_until owner state stands fencing_tokens",
     "intent_step": "intent_id number attempt change_id name source collection verb change "
@@ -305,6 +305,7 @@ INDEXES = [
     "access_grant_one_holder",
     "access_grant_one_request",
     "access_grant_token",
+    "administrative_change_by_person",
     "change_by_record",
     "change_by_row",
     "directory_change_by_kind",

@@ -18,7 +18,8 @@ APART = frozenset({"tests", "docs", "benchmarks", "requirements"})
 CONNECTORS = ("onedoor/connectors", "demo")
 DIRECTORY = ("auth/directory", "onedoor/http/scim.py")
 DATABASE = (
-    "onedoor/storage", "onedoor/mutations", "onedoor/jobs", "onedoor/connectors", "onedoor/cli", "auth", "demo",
+    "onedoor/storage", "onedoor/administration", "onedoor/mutations", "onedoor/jobs", "onedoor/connectors",
+    "onedoor/cli", "auth", "demo",
 )  # fmt: skip
 SERVING = ("onedoor/app", "onedoor/http", "demo")
 PLACES = {

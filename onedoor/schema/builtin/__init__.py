@@ -6,17 +6,23 @@ from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
+from onedoor.errors import ConfigurationError
 from onedoor.schema.annotations import Allow, Owned, allow, owned
-from onedoor.schema.builtin import changes, exports, jobs, me, requests
+from onedoor.schema.builtin import administration, changes, exports, jobs, me, requests
 from onedoor.schema.reader import is_declared_in
 
 BUILTIN_MODULES: Mapping[str, ModuleType] = {
     "me": me,
+    "administration": administration,
     "requests": requests,
     "changes": changes,
     "jobs": jobs,
     "exports": exports,
 }
+
+
+FIXED_ACCESS = frozenset({"administration"})
+"""The modules whose parts are open to different groups, which no company can make one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +34,13 @@ class BuiltinAccess:
 
 
 def load_builtin_module(name: str, access: BuiltinAccess | None = None) -> ModuleType:
-    """Return the built-in types of this name, with the owner and the groups of `access`."""
+    """Return the built-in types of this name, with the owner and the groups of `access`.
+
+    Raises ConfigurationError where the groups are fixed.
+    """
     module = BUILTIN_MODULES[name]
+    if name in FIXED_ACCESS and access is not None and access.allow is not None:
+        raise ConfigurationError(f"`schema.builtin.{name}.allow` cannot be set: put people into its groups instead")
     if access is None or access == BuiltinAccess():
         return module
     copied = ModuleType(module.__name__, module.__doc__)

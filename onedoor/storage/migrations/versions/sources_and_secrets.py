@@ -32,8 +32,13 @@ def upgrade() -> None:
         sa.Column("type", sa.Text, nullable=False),
         sa.Column("subject", sa.Text, nullable=False),
         sa.Column("verb", sa.Text, nullable=False),
+        sa.Column("person_id", sa.String(12)),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.Column("actor", sa.Text),
+        sa.Column("reason", sa.Text),
         sa.PrimaryKeyConstraint("record_id", "type", "subject", "verb", name="administrative_change_key"),
     )
+    op.create_index("administrative_change_by_person", "administrative_change", ["person_id"])
 
 
 def _add_source(table: str, key: list[str]) -> None:

@@ -1,0 +1,302 @@
+"""Carry out the mutations of users, memberships and keys with the functions that the commands of a terminal call."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, TypeAlias
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from auth import api_keys, users
+from auth.attribution import AdministrativeChange, Attribution, check_reason, load_changes
+from auth.authentication import Principal
+from auth.groups import Groups
+from auth.key_format import DEFAULT_KEY_DAYS
+from auth.user_import import import_users
+from onedoor.audit.record import AuditedChange, hash_scalar
+from onedoor.connectors.administration import (
+    IMPORT_SOURCE,
+    ISSUED_KEY_SOURCE,
+    build_import_connector,
+    build_issued_key_connector,
+)
+from onedoor.errors import ConfigurationError, ConnectorError, ErrorCode
+from onedoor.jobs.tables import JobDatabase
+from onedoor.model.catalog import Action, ActionCall, ActionResult
+from onedoor.mutations.record_recovery import FindChanges, RecordedChange
+from onedoor.query.engine import build_audit_facts
+from onedoor.spi.connector import Connector
+from onedoor.storage.database import MetadataDatabase
+
+UNANSWERED = "users, groups and keys cannot be changed now: ask again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdministrationCall:
+    """A mutation under way: who, with which input, and under which record."""
+
+    principal: Principal
+    input: Mapping[str, Any]
+    groups: Groups
+    attribution: Attribution
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActOutcome:
+    """What an act came to: the row that its field shows, and the connectors that show what is stored nowhere."""
+
+    row_id: str
+    connectors: Mapping[str, Connector] = field(default_factory=dict)
+
+
+Act: TypeAlias = Callable[[MetadataDatabase, AdministrationCall], ActOutcome]
+"""Blocks. Raises ConfigurationError, in whose transaction nothing was changed, or ConnectorError."""
+
+
+def build_administration_actions(database: JobDatabase, groups: Groups, redaction_key: bytes) -> Mapping[str, Action]:
+    """Return the actions by root field of `Mutation`."""
+    return {
+        name: AdministrationAction(act=act, database=database, groups=groups, redaction_key=redaction_key)
+        for name, act in ACTS.items()
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdministrationAction:
+    """The `Action` of one act, which ends with the changes that the metadata database holds under its record."""
+
+    act: Act
+    database: JobDatabase
+    groups: Groups
+    redaction_key: bytes = field(repr=False)
+    """Keys the hashes that stand for ids in audit records."""
+
+    async def __call__(self, call: ActionCall, /) -> ActionResult:
+        try:
+            administration_call = self._build_call(call)
+            outcome = await self.database.run_in_db_thread(self.act, administration_call)
+            changes = await self.database.run_in_db_thread(load_changes, [call.record_id])
+        except ConfigurationError as reason:
+            raise ConnectorError(str(reason), ErrorCode.BAD_USER_INPUT) from None
+        except SQLAlchemyError:
+            raise ConnectorError(UNANSWERED) from None
+        return ActionResult(
+            row_id=outcome.row_id,
+            connectors=outcome.connectors,
+            audit_facts=build_audit_facts(describe_changes([change for _, change in changes], self.redaction_key)),
+        )
+
+    def _build_call(self, call: ActionCall) -> AdministrationCall:
+        fields = call.arguments["input"]
+        reason = fields.get("reason")
+        return AdministrationCall(
+            principal=call.principal,
+            input=fields,
+            groups=self.groups,
+            attribution=Attribution(
+                actor=call.principal.person_id,
+                reason=None if reason is None else check_reason(reason),
+                record_id=call.record_id,
+            ),
+        )
+
+
+def describe_changes(
+    changes: Iterable[AdministrativeChange], redaction_key: bytes, state: str = "DONE"
+) -> Sequence[AuditedChange]:
+    """Describe what was changed under one record as audit records do: each subject once, with all that was done."""
+    verbs: dict[tuple[str, str], list[str]] = {}
+    for change in changes:
+        verbs.setdefault((change.type, change.id), []).append(change.verb)
+    return [
+        AuditedChange(
+            id=id, type=type, row=hash_scalar("text", id, redaction_key), verb=" ".join(sorted(done)), state=state
+        )
+        for (type, id), done in verbs.items()
+    ]
+
+
+def build_administration_search(database: JobDatabase, redaction_key: bytes) -> FindChanges:
+    """Search what was changed under records whose process ended before it could say so."""
+
+    async def find_changes(record_ids: Sequence[str]) -> Sequence[RecordedChange]:
+        loaded = await database.run_in_db_thread(load_changes, record_ids)
+        return [
+            RecordedChange(record_id, described)
+            for record_id, group in groupby(loaded, key=itemgetter(0))
+            for described in describe_changes([change for _, change in group], redaction_key)
+        ]
+
+    return find_changes
+
+
+def create_user_account(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
+    user = users.create_user(
+        database,
+        first_name=call.input["firstName"],
+        last_name=call.input["lastName"],
+        email=call.input["email"],
+        groups=_read_groups(call),
+        attributes=_read_attributes(call),
+        attribution=call.attribution,
+    )
+    return ActOutcome(row_id=user.id)
+
+
+def create_service_account(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
+    call.groups.require(call.input["ownerGroup"])
+    service = users.create_service(
+        database,
+        name=call.input["name"],
+        owner_group=call.input["ownerGroup"],
+        groups=_read_groups(call),
+        attributes=_read_attributes(call),
+        attribution=call.attribution,
+    )
+    return ActOutcome(row_id=service.id)
+
+
+def rename_user_account(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
+    names = {"first_name": call.input["firstName"], "last_name": call.input["lastName"]}
+    users.rename_user(database, call.input["user"], **names, attribution=call.attribution)
+    return _show_user(database, call)
+
+
+def change_user_account_email(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
+    id = users.find_user_id(database, call.input["user"])
+    users.change_email(database, id, call.input["email"], call.attribution)
+    return ActOutcome(row_id=id)
+
+
+def set_user_account_attributes(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
+    users.set_attributes(database, call.input["user"], _read_attributes(call), call.attribution)
+    return _show_user(database, call)
+
+
+def deactivate_user_account(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
+    users.deactivate_user(database, call.input["user"], call.attribution)
+    return _show_user(database, call)
+
+
+def activate_user_account(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
+    return ActOutcome(row_id=users.activate_user(database, call.input["user"], call.attribution).id)
+
+
+def join_groups(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
+    """Add a user to groups, unless that is who asks: another administrator decides on them."""
+    groups = _read_groups(call)
+    outcome = _show_user(database, call)
+    if outcome.row_id == call.principal.person_id:
+        raise ConnectorError("nobody adds themselves to a group: ask another administrator", ErrorCode.FORBIDDEN)
+    users.join_group(database, outcome.row_id, *groups, attribution=call.attribution)
+    return outcome
+
+
+def leave_groups(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
+    users.leave_group(database, call.input["user"], *call.input["groups"], attribution=call.attribution)
+    return _show_user(database, call)
+
+
+def create_api_key(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
+    days = _read_option(call, "days", DEFAULT_KEY_DAYS)
+    return _show_issued_key(api_keys.create_key(database, call.input["user"], days=days, attribution=call.attribution))
+
+
+def rotate_api_key(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
+    grace = _read_grace(call)
+    return _show_issued_key(
+        api_keys.rotate_key(database, call.input["user"], grace=grace, attribution=call.attribution)
+    )
+
+
+def rotate_service_key(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
+    service = users.load_user(database, call.input["service"])
+    if service.owner_group is None or service.owner_group not in call.principal.groups:
+        raise ConnectorError("only the group that answers for a service rotates its key", ErrorCode.FORBIDDEN)
+    grace = _read_grace(call)
+    return _show_issued_key(api_keys.rotate_key(database, service.id, grace=grace, attribution=call.attribution))
+
+
+def rotate_my_key(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
+    return _show_issued_key(
+        api_keys.rotate_key(
+            database,
+            call.principal.person_id,
+            grace=_read_grace(call),
+            used_secret=call.principal.secret,
+            attribution=call.attribution,
+        )
+    )
+
+
+def extend_api_key(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
+    key_id = api_keys.find_key_id(database, call.input["user"], "extend: create one")
+    api_keys.extend_key(database, call.input["user"], days=call.input["days"], attribution=call.attribution)
+    return ActOutcome(row_id=key_id)
+
+
+def revoke_api_key(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
+    key_id = api_keys.resolve_key_id(database, call.input["key"])
+    api_keys.revoke_key(database, key_id, call.attribution)
+    return ActOutcome(row_id=key_id)
+
+
+def import_user_accounts(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
+    dry_run = _read_option(call, "dryRun", False)
+    report = import_users(database, call.input["csv"], call.groups, call.attribution, dry_run=dry_run)
+    id = str(call.attribution.record_id)
+    return ActOutcome(row_id=id, connectors={IMPORT_SOURCE: build_import_connector(id, report)})
+
+
+ACTS: Mapping[str, Act] = {
+    "createUserAccount": create_user_account,
+    "createServiceAccount": create_service_account,
+    "renameUserAccount": rename_user_account,
+    "changeUserAccountEmail": change_user_account_email,
+    "setUserAccountAttributes": set_user_account_attributes,
+    "deactivateUserAccount": deactivate_user_account,
+    "activateUserAccount": activate_user_account,
+    "joinGroups": join_groups,
+    "leaveGroups": leave_groups,
+    "createApiKey": create_api_key,
+    "rotateApiKey": rotate_api_key,
+    "rotateServiceKey": rotate_service_key,
+    "rotateMyKey": rotate_my_key,
+    "extendApiKey": extend_api_key,
+    "revokeApiKey": revoke_api_key,
+    "importUserAccounts": import_user_accounts,
+}
+
+
+def _show_user(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
+    return ActOutcome(row_id=users.find_user_id(database, call.input["user"]))
+
+
+def _show_issued_key(issued: api_keys.IssuedKey) -> ActOutcome:
+    return ActOutcome(row_id=issued.id, connectors={ISSUED_KEY_SOURCE: build_issued_key_connector(issued)})
+
+
+def _read_option(call: AdministrationCall, name: str, default: Any) -> Any:
+    return default if call.input.get(name) is None else call.input[name]
+
+
+def _read_groups(call: AdministrationCall) -> Sequence[str]:
+    """Return the groups of the input. Raises ConfigurationError for one that nobody registered."""
+    groups: Sequence[str] = _read_option(call, "groups", ())
+    for group in groups:
+        call.groups.require(group)
+    return groups
+
+
+def _read_attributes(call: AdministrationCall) -> users.Attributes:
+    return {item["name"]: tuple(item["values"]) for item in _read_option(call, "attributes", ())}
+
+
+def _read_grace(call: AdministrationCall) -> timedelta | None:
+    """Return how long the former secret lives after the first use of the new one; None: no more."""
+    if _read_option(call, "atOnce", False):
+        return None
+    hours = call.input.get("graceHours")
+    return api_keys.DEFAULT_GRACE if hours is None else timedelta(hours=hours)

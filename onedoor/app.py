@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fastapi import APIRouter
+from graphql import GraphQLSchema
 
 from auth.api_keys import has_demo_keys
 from auth.authentication import Principal, open_authenticator
@@ -28,6 +29,7 @@ from onedoor.audit.log import open_audit_log
 from onedoor.audit.record import derive_redaction_key
 from onedoor.company import Company, CompanySchema, build_company_schema, load_company
 from onedoor.config import IntrospectionMode, Settings, SourceSettings, load_settings, parse_options
+from onedoor.connectors.access import ACCESS_SOURCE, AccessConnector, AccessServices
 from onedoor.connectors.administration import (
     ADMINISTRATION_COLLECTIONS,
     IMPORT_SOURCE,
@@ -76,7 +78,7 @@ from onedoor.mutations.recovery import run_recovery
 from onedoor.mutations.service import build_mutation_actions, wait_for_changes
 from onedoor.query import cursors
 from onedoor.query.audited import AuditedExecutor
-from onedoor.query.context import build_query_engine
+from onedoor.query.context import build_query_engine, run_in_turn, view_for
 from onedoor.query.planner.explain import allow_sql
 from onedoor.query.startup_checks import validate_catalog, validate_mutations
 from onedoor.runtime.pubsub import PubSub
@@ -84,6 +86,7 @@ from onedoor.runtime.quota import READS_QUOTA, ConnectorRateLimiters
 from onedoor.runtime.row_cache import CacheStore, InMemoryCacheStore, RowCache
 from onedoor.schema.builder import build_document, build_from_document, check_groups, compute_version
 from onedoor.schema.federation import build_subgraph
+from onedoor.schema.proposed_rules import build_proposed_policy
 from onedoor.schema.sdl import add_owner_contacts
 from onedoor.schema.visibility import build_visible_schema
 from onedoor.spi.connector import Connector, ConnectorKind
@@ -271,9 +274,22 @@ async def open_app(settings: Settings, company: Company, *, start_jobs: bool = F
         export_jobs = declare_export_jobs(export_store, settings.exports.kept_days) if parts.has_exports else ()
         jobs = register_jobs((*company.jobs, *export_jobs), company.groups)
 
+        async def get_view(principal: Principal) -> GraphQLSchema:
+            return (await view_for(engine, principal)).schema
+
+        access_services = AccessServices(
+            catalog=catalog,
+            database=database,
+            records_folder=settings.records.folder,
+            build_policy=partial(build_proposed_policy, parts.modules, company.groups),
+            get_view=get_view,
+            run=lambda principal, call: run_in_turn(engine, principal, call),
+        )
+
         def build_own_connectors(principal: Principal) -> Mapping[str, Connector]:
             return {
                 "caller": build_principal_connector(principal),
+                ACCESS_SOURCE: AccessConnector(access_services, principal),
                 JOBS_SOURCE: JobsConnector(job_database, jobs, principal, catalog.policy),
             }
 
@@ -383,6 +399,7 @@ def build_catalog(
         "caller": build_empty_principal_connector(),
         ISSUED_KEY_SOURCE: build_issued_key_connector(),
         IMPORT_SOURCE: build_import_connector(),
+        ACCESS_SOURCE: AccessConnector(),
         JOBS_SOURCE: build_unbound_jobs_connector(),
         UPLOAD_CONNECTOR: build_empty_upload_connector(),
     }

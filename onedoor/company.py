@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from auth.groups import Groups
 from onedoor.config import SchemaSettings
-from onedoor.connectors import administration, audit_log, principal, uploads
+from onedoor.connectors import access, administration, audit_log, principal, uploads
 from onedoor.connectors import jobs as job_connector
 from onedoor.errors import ConfigurationError
 from onedoor.jobs.declarations import Job
@@ -245,6 +245,7 @@ def build_company_schema(company: Company, settings: SchemaSettings, *, exports:
     is_included_by_name = {
         "me": True,
         "administration": True,
+        "access": True,
         "requests": True,
         "changes": has_changes,
         "jobs": has_jobs,
@@ -260,6 +261,7 @@ def build_company_schema(company: Company, settings: SchemaSettings, *, exports:
     own = (
         *principal.MAPPINGS,
         *administration.MAPPINGS,
+        *access.MAPPINGS,
         *audit_log.MAPPINGS,
         *(job_connector.MAPPINGS if has_jobs else ()),
         *(uploads.MAPPINGS if has_uploads else ()),

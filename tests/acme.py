@@ -29,6 +29,7 @@ from demo.servers.github.shapes import build_organization
 from onedoor.app import METADATA_COLLECTIONS
 from onedoor.company import Company, CompanySchema, build_company_schema, load_company
 from onedoor.config import load_schema_settings
+from onedoor.connectors.access import ACCESS_SOURCE, AccessConnector
 from onedoor.connectors.administration import build_import_connector, build_issued_key_connector
 from onedoor.connectors.files.model import guess_media_type
 from onedoor.connectors.graphql.config import build_graphql_capabilities, parse_graphql_collections
@@ -530,6 +531,7 @@ def build_catalog(given: Mapping[str, Connector] | None = None, limits: Limits |
         connectors={
             **(given or sources()),
             "caller": build_empty_principal_connector(),
+            ACCESS_SOURCE: AccessConnector(),
             "uploads": build_empty_upload_connector(),
             "journal": audit_log,
             "jobs": jobs(),

@@ -184,7 +184,8 @@ RESERVED_TYPES = frozenset(
         "StrEnum", "Key", "Me", "Request", "RequestOutcome", "Job", "JobLine", "JobFile", "JobState", "JobLineKind",
         "ChangeVerb", "ChangeState", "UserAccount", "GroupMembership", "MembershipSource", "ApiKey",
         "IssuedApiKey", "AdministrativeChange", "UserImport", "UserImportLine", "ImportOutcome", "ExportFormat",
-        "FileUpload", "Json", "JSON",
+        "FileUpload", "Json", "JSON", "Access", "Group", "GroupSensitivity", "Simulation", "SimulatedField",
+        "PolicyDiff", "RuleChange", "DecisionChange",
     }
 )  # fmt: skip
 """Types that every schema has, and names that a file in schema/ imports."""
@@ -192,7 +193,7 @@ RESERVED_TYPES = frozenset(
 RESERVED_ROOT_FIELDS = frozenset(
     {
         "me", "request", "requests", "job", "jobs", "userAccount", "userAccounts", "groupMemberships", "apiKeys",
-        "administrativeChanges",
+        "administrativeChanges", "group", "groups", "access", "myAccess", "simulate", "policyDiff",
     }
 )  # fmt: skip
 """The root fields of the built-in types."""

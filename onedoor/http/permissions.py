@@ -12,8 +12,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from graphql import GraphQLSchema
 
-from auth.groups import EVERYONE
-from auth.policy import AccessPolicy, GroupRequirement, SchemaCoordinate
+from auth.policy import AccessPolicy, SchemaCoordinate
 from onedoor.audit.record import Surface
 from onedoor.http.audited_route import AuditedRoute
 from onedoor.http.cors import Header
@@ -27,6 +26,7 @@ from onedoor.http.responses import (
     build_raw_response,
 )
 from onedoor.http.state import AppState
+from onedoor.query.access import minimize_requirements
 from onedoor.query.audited import Conclusion
 from onedoor.query.context import find_or_make, view_for
 
@@ -91,12 +91,6 @@ def list_field_permissions(
     fields = ((name, field) for name, type in schema.type_map.items() for field in getattr(type, "fields", ()))
     coordinates = [coordinate for coordinate in fields if coordinate in policy.requirements]
     return {".".join(coordinate): _describe_permission(policy, coordinate, contacts) for coordinate in coordinates}
-
-
-def minimize_requirements(requirements: tuple[GroupRequirement, ...]) -> list[list[str]]:
-    """Keep the requirements that are not met by meeting another; everyone is in `everyone`."""
-    strict = {groups for groups in requirements if EVERYONE not in groups} or {frozenset({EVERYONE})}
-    return sorted(sorted(groups) for groups in strict if not any(other < groups for other in strict))
 
 
 def _describe_permission(

@@ -1,11 +1,11 @@
 """Collect what goes wrong in a result: one error for each field, however many rows it concerns."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from auth.groups import Groups
-from auth.policy import Decision, SchemaCoordinate
+from auth.policy import Decision, GroupRequirement, SchemaCoordinate
 from onedoor.errors import ConnectorError, ErrorCode, GraphQLErrorInfo, SourceChanged
 from onedoor.model.catalog import Catalog
 from onedoor.query.planner.planner import list_field_columns
@@ -148,7 +148,7 @@ def _describe_denial(
     contact = catalog.groups.contacts.get(owner or "")
     group_owners = list_group_owners(catalog.groups, [name for requirement in unmet for name in requirement])
     request_mutation = find_request_mutation(catalog) if unmet else None
-    remedy = _describe_remedy(group_owners, owner, request_mutation)
+    remedy = describe_remedy(catalog, decision.unmet or (), owner)
     return GraphQLErrorInfo(
         code=ErrorCode.FORBIDDEN,
         message=f"`{coordinate}` is for {groups}{remedy and f'; {remedy}'}",
@@ -186,12 +186,12 @@ def join_alternatives(names: Sequence[str]) -> str:
     return " or ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
-def _describe_remedy(
-    group_owners: Sequence[Mapping[str, str]], field_owner: str | None, request_mutation: str | None
-) -> str:
+def describe_remedy(catalog: Catalog, unmet: Iterable[GroupRequirement], field_owner: str | None) -> str:
     """Say how to get access: whoever owns the groups gives it; where nobody says how to reach them, ask the field's."""
-    reachable = dict.fromkeys(f"{item['owner']} ({item['contact']})" for item in group_owners)
-    people = join_alternatives(list(reachable)) or field_owner
+    names = [name for requirement in unmet for name in sorted(requirement)]
+    owners = list_group_owners(catalog.groups, names)
+    people = join_alternatives(list(dict.fromkeys(f"{item['owner']} ({item['contact']})" for item in owners)))
+    people, request_mutation = people or field_owner or "", find_request_mutation(catalog) if names else None
     parts = (
         f"send `{request_mutation}`" if request_mutation else "",
         f"ask {people} for it" if people else "",

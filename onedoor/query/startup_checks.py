@@ -99,6 +99,24 @@ def _check_root_fields(catalog: Catalog) -> Iterator[str]:
         for name, field in root.fields.items():
             if name not in selection.FEDERATION_FIELDS:
                 yield from _check_target_mapped(catalog, f"`{root.name}.{name}`", get_row_type(field.type).name)
+                if root is schema.query_type and get_row_type(field.type) is get_named_type(field.type):
+                    yield from _check_root_arguments(catalog, name, field)
+
+
+def _check_root_arguments(catalog: Catalog, name: str, field: Any) -> Iterator[str]:
+    """Check that each argument of a field that shows one row, but the id, is a column of the row."""
+    mapping = catalog.mappings.get(get_named_type(field.type).name)
+    if mapping is None:
+        return
+    capabilities = get_capabilities(catalog, mapping)
+    for argument, declared in field.args.items():
+        if argument == ID_FIELD:
+            continue
+        what, column = f"`Query.{name}({argument}:)`", map_field_to_columns(mapping, argument)[0]
+        if column in capabilities.columns:
+            yield from _check_column_type(what, declared.type, column, capabilities)
+        else:
+            yield f"{what} is compared with the column `{column}`, which `{mapping.collection}` does not have"
 
 
 def _check_actions(catalog: Catalog) -> Iterator[str]:

@@ -39,7 +39,7 @@ from onedoor.schema.masking import (
     read_masking_groups,
     read_own_requirements,
 )
-from onedoor.schema.reader import SchemaError, parse_derived_name, read_shapes
+from onedoor.schema.reader import SchemaError, SchemaShape, parse_derived_name, read_shapes
 from onedoor.schema.scalars import install_scalars
 from onedoor.schema.sdl import STORED_DIRECTIVE, build_argument, sort_document, strip_documentation
 
@@ -64,7 +64,11 @@ def build_from_document(document: DocumentNode) -> tuple[GraphQLSchema, AccessPo
 
 def build_document(modules: Iterable[ModuleType], masking_groups: MaskingGroups = NO_MASKS) -> DocumentNode:
     """Build the whole schema as one SDL document, permissions included. Raises SchemaError for an impossible mask."""
-    shapes = add_change_types(read_shapes(modules))
+    return build_document_of(add_change_types(read_shapes(modules)), masking_groups)
+
+
+def build_document_of(shapes: SchemaShape, masking_groups: MaskingGroups = NO_MASKS) -> DocumentNode:
+    """Build the SDL document of shapes, the types of changes among them. Raises SchemaError for an impossible mask."""
     stored = (_build_stored_directive(),) if any(enum.stored_values for enum in shapes.enums) else ()
     document = DocumentNode(definitions=(*_build_directives(), *stored, *build_definitions(shapes)))
     return mask_document(document, masking_groups) if masking_groups else document

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from demo.data.seed_sql import seed
 from demo.run import settings
 from demo.servers.run import NAMES
+from onedoor.connectors.access import ACCESS_CAPABILITIES
 from onedoor.connectors.audit_log import AUDIT_CAPABILITIES
 from onedoor.connectors.azure.connector import build_share_capabilities
 from onedoor.connectors.drive import columns as drive_columns
@@ -82,6 +83,7 @@ def demo_promises() -> Mapping[str, Mapping[str, Capabilities]]:
         },
         "journal": AUDIT_CAPABILITIES,
         "caller": {"person": PERSON_CAPABILITIES, "key": KEY_CAPABILITIES},
+        "access": ACCESS_CAPABILITIES,
     }
 
 

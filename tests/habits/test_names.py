@@ -14,7 +14,9 @@ LINES_MAX = 600
 MODULES_MAX = 5
 ROOT_TYPES = frozenset({"Query", "Mutation", "Subscription"})
 """Each module of types may add fields to the roots of the schema."""
-STRAWBERRY_TYPES = frozenset({"AdministrativeChange", "ApiKey", "ImportOutcome", "Job", "JobState", "MembershipSource"})
+STRAWBERRY_TYPES = frozenset(
+    {"AdministrativeChange", "ApiKey", "Group", "ImportOutcome", "Job", "JobState", "MembershipSource"}
+)
 """Names of the schema that a class behind it has, too."""
 PROTOCOL = frozenset({"connect", "describe", "main", "upgrade"})
 """Functions that each module of a kind exports."""

@@ -41,7 +41,17 @@ BECOMES: Mapping[str, Mapping[str, str]] = {
     "Maximum": EXACT,
 }
 UNITS = {"DateTime": "TimeGroupBy", "Date": "DateGroupBy"}
-UNLISTED = {"Me", "Key", "WorkflowLog", "DriveSearch", "FileUpload", "IssuedApiKey", "UserImport"}
+UNLISTED = {
+    "Me",
+    "Key",
+    "WorkflowLog",
+    "DriveSearch",
+    "FileUpload",
+    "IssuedApiKey",
+    "UserImport",
+    "Simulation",
+    "PolicyDiff",
+}
 LISTED = sorted(mapping for mapping in load_mappings() if mapping not in UNLISTED and not mapping.endswith("Values"))
 INTERFACES = {"File"}
 """Those that are listed: their rows are filtered and ordered, not measured or grouped."""

@@ -46,7 +46,9 @@ MUTATION_ROOT = "Mutation"
 
 ROOTS_WITH_RESULT_ID = frozenset({MUTATION_ROOT, "Subscription"})
 
-ROOT_TYPES = ROOTS_WITH_RESULT_ID | {"Query"}
+QUERY_ROOT = "Query"
+
+ROOT_TYPES = ROOTS_WITH_RESULT_ID | {QUERY_ROOT}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +188,13 @@ def _plan_single_row(catalog: Catalog, decisions: Decisions, field: SelectedFiel
     logical = (
         build_unruled_scan(mapping, columns=columns, key_columns=join_keys.key_columns)
         if is_own_change
-        else build_type_scan(catalog, mapping, columns=columns, key_columns=join_keys.key_columns)
+        else build_type_scan(
+            catalog,
+            mapping,
+            columns=columns,
+            key_columns=join_keys.key_columns,
+            filter=combine_conjuncts(_build_root_comparisons(mapping, field)),
+        )
     )
     row_scan = _push_down(catalog, limit_to_first_row(mapping, logical))
     nested = _plan_nested_fields(catalog, decisions, mapping, row_fields)
@@ -412,6 +420,14 @@ def _plan_lookup(catalog: Catalog, field: SelectedField, lookup: Lookup) -> Plan
         lookup_column=lookup.column,
         row_scan=_push_down(catalog, logical),
     )
+
+
+def _build_root_comparisons(mapping: TypeMapping, field: SelectedField) -> list[Comparison]:
+    """Compare each argument of a field of `Query` that is given, but the id, with the column of the same name."""
+    if field.parent_type != QUERY_ROOT:
+        return []
+    arguments = {name: value for name, value in field.arguments.items() if name != "id" and value is not None}
+    return [Comparison(map_field_to_columns(mapping, name)[0], Op.EQ, value) for name, value in arguments.items()]
 
 
 def _build_argument_comparisons(lookup: Lookup, field: SelectedField) -> list[Comparison]:

@@ -8,12 +8,13 @@ from typing import Any
 
 from onedoor.errors import ConfigurationError
 from onedoor.schema.annotations import Allow, Owned, allow, owned
-from onedoor.schema.builtin import administration, changes, exports, jobs, me, requests
+from onedoor.schema.builtin import access, administration, changes, exports, jobs, me, requests
 from onedoor.schema.reader import is_declared_in
 
 BUILTIN_MODULES: Mapping[str, ModuleType] = {
     "me": me,
     "administration": administration,
+    "access": access,
     "requests": requests,
     "changes": changes,
     "jobs": jobs,

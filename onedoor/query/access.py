@@ -1,0 +1,137 @@
+"""Explain what groups may see: each coordinate with its decision, the groups that would do, and whom to ask."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import (
+    GraphQLInputObjectType,
+    GraphQLInputType,
+    GraphQLInterfaceType,
+    GraphQLNamedType,
+    GraphQLSchema,
+    get_named_type,
+    is_leaf_type,
+)
+
+from auth.groups import EVERYONE
+from auth.policy import Decision, GroupRequirement, SchemaCoordinate, decide
+from onedoor.model.catalog import Catalog
+from onedoor.query.errors import describe_remedy, join_alternatives
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoordinateAccess:
+    """Whether groups may use a coordinate, and what would do where they may not."""
+
+    coordinate: SchemaCoordinate
+    allowed: bool
+    requirements: tuple[str, ...]
+    """One group of each is needed, such as `finance or sales`."""
+    missing: tuple[str, ...]
+    owner: str | None
+    contact: str | None
+    remedy: str | None
+    """How to get access; None where there is access, or nobody to ask."""
+
+    @property
+    def name(self) -> str:
+        return ".".join(self.coordinate)
+
+
+def explain_access(catalog: Catalog, coordinate: SchemaCoordinate, groups: frozenset[str]) -> CoordinateAccess:
+    """Decide one coordinate and say why."""
+    return explain_decision(catalog, decide(catalog.policy, coordinate, groups))
+
+
+def explain_decision(catalog: Catalog, decision: Decision) -> CoordinateAccess:
+    """Say what a decision was made of, and what would change it."""
+    policy, coordinate = catalog.policy, decision.coordinate
+    owner = policy.owners.get(coordinate)
+    return CoordinateAccess(
+        coordinate=coordinate,
+        allowed=decision.allowed,
+        requirements=format_requirements(policy.requirements.get(coordinate, ())),
+        missing=format_requirements(decision.unmet or ()),
+        owner=owner,
+        contact=catalog.groups.contacts.get(owner or ""),
+        remedy=None if decision.allowed else describe_remedy(catalog, decision.unmet or (), owner) or None,
+    )
+
+
+def format_requirements(requirements: Sequence[GroupRequirement]) -> tuple[str, ...]:
+    """Write each requirement that is not met by meeting another as a choice, such as `finance or sales`."""
+    return tuple(map(join_alternatives, minimize_requirements(requirements)))
+
+
+def minimize_requirements(requirements: Sequence[GroupRequirement]) -> list[list[str]]:
+    """Keep the requirements that are not met by meeting another; everyone is in `everyone`."""
+    if not requirements:
+        return []
+    strict = {groups for groups in requirements if EVERYONE not in groups} or {frozenset({EVERYONE})}
+    return sorted(sorted(groups) for groups in strict if not any(other < groups for other in strict))
+
+
+def list_known_coordinates(schema: GraphQLSchema, requirements: Mapping[SchemaCoordinate, Any]) -> Sequence[Any]:
+    """List the coordinates with rules of a schema, which may be a principal's own view of the policy's, by name."""
+    return [coordinate for coordinate in _iterate_coordinates(schema) if coordinate in requirements]
+
+
+def find_written_types(catalog: Catalog) -> frozenset[str]:
+    """Return the types of rows, the roots and the inputs of mutations: all that no filter, order or page is made of."""
+    schema = catalog.schema
+    roots = [root for root in (schema.query_type, schema.mutation_type, schema.subscription_type) if root is not None]
+    interfaces = (type.name for type in schema.type_map.values() if isinstance(type, GraphQLInterfaceType))
+    arguments = schema.mutation_type.fields.values() if schema.mutation_type else ()
+    inputs = _collect_inputs([argument.type for field in arguments for argument in field.args.values()])
+    return frozenset({*catalog.mappings, *interfaces, *inputs, *(root.name for root in roots)})
+
+
+def _collect_inputs(types: Iterable[GraphQLInputType]) -> frozenset[str]:
+    """Return the input types that these lead to, themselves among them."""
+    found: set[str] = set()
+    pending = [get_named_type(type) for type in types]
+    while pending:
+        type = pending.pop()
+        if isinstance(type, GraphQLInputObjectType) and type.name not in found:
+            found.add(type.name)
+            pending.extend(get_named_type(field.type) for field in type.fields.values())
+    return frozenset(found)
+
+
+def is_known(schema: GraphQLSchema, coordinate: SchemaCoordinate) -> bool:
+    """Say whether a schema has a type, a field or an argument."""
+    type = schema.type_map.get(coordinate[0])
+    fields = getattr(type, "fields", {})
+    if type is None or coordinate[0].startswith("__"):
+        return False
+    if len(coordinate) == 1:
+        return True
+    field = fields.get(coordinate[1])
+    return field is not None and (len(coordinate) == 2 or coordinate[2] in getattr(field, "args", {}))
+
+
+def _iterate_coordinates(schema: GraphQLSchema) -> Iterator[SchemaCoordinate]:
+    for type in sorted(schema.type_map.values(), key=lambda type: type.name):
+        if is_leaf_type(type) or type.name.startswith("__"):
+            continue
+        yield (type.name,)
+        yield from _iterate_field_coordinates(type)
+
+
+def _iterate_field_coordinates(type: GraphQLNamedType) -> Iterator[SchemaCoordinate]:
+    for name, field in sorted(getattr(type, "fields", {}).items()):
+        yield type.name, name
+        yield from ((type.name, name, argument) for argument in sorted(getattr(field, "args", {})))
+
+
+def parse_coordinate(text: str) -> SchemaCoordinate | None:
+    """Read `Type`, `Type.field` or `Type.field.argument`; None: it is none of these."""
+    match text.split("."):
+        case [type]:
+            return (type,)
+        case [type, field]:
+            return type, field
+        case [type, field, argument]:
+            return type, field, argument
+    return None

@@ -1,0 +1,104 @@
+"""Apply the `@allow` of an SDL text to a company's types, and derive the policy that they would have."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from types import ModuleType
+from typing import Any, TypeAlias
+
+from graphql import (
+    DefinitionNode,
+    GraphQLError,
+    InputObjectTypeDefinitionNode,
+    InputObjectTypeExtensionNode,
+    InterfaceTypeDefinitionNode,
+    InterfaceTypeExtensionNode,
+    ObjectTypeDefinitionNode,
+    ObjectTypeExtensionNode,
+    parse,
+)
+
+from auth.groups import Groups
+from auth.policy import AccessPolicy
+from onedoor.errors import build_unknown_name_error
+from onedoor.schema.builder import (
+    build_document_of,
+    check_groups,
+    check_permissions,
+    derive_policy,
+)
+from onedoor.schema.generate.mutations import add_change_types
+from onedoor.schema.masking import NO_MASKS, MaskingGroups, read_own_requirements
+from onedoor.schema.reader import AccessDirectives, SchemaError, SchemaShape, TypeShape, read_shapes
+
+EXTENSIONS = (ObjectTypeExtensionNode, InterfaceTypeExtensionNode, InputObjectTypeExtensionNode)
+
+DEFINITIONS = (ObjectTypeDefinitionNode, InterfaceTypeDefinitionNode, InputObjectTypeDefinitionNode)
+
+AllowedGroups: TypeAlias = tuple[tuple[str, ...], ...]
+
+
+def build_proposed_policy(
+    modules: Iterable[ModuleType], groups: Groups, text: str, masking_groups: MaskingGroups = NO_MASKS
+) -> AccessPolicy:
+    """Build the policy of these modules' types, had they the rules of an SDL text.
+
+    A field that the text names has its `@allow` and no other rule of its own. A type that is defined has that of its
+    definition; one that is extended keeps its own. What is not named stays. What is defined but is not there, as in the
+    SDL of another version, is passed over. Types that are made for filters, orders and pages follow the types they are
+    made for. Raises ConfigurationError.
+    """
+    shapes = read_shapes(modules)
+    written = {shape.name: shape for shape in (*shapes.types, *shapes.inputs)}
+    proposed = dict(written)
+    for node in _parse_definitions(text):
+        name = node.name.value
+        if name in written:
+            proposed[name] = _apply_rules(proposed[name], node)
+        elif isinstance(node, EXTENSIONS):
+            raise build_unknown_name_error("type", name, written)
+    document = build_document_of(add_change_types(_replace_types(shapes, proposed)), masking_groups)
+    check_permissions(document)
+    policy = derive_policy(document)
+    check_groups(policy, groups)
+    return policy
+
+
+def _replace_types(shapes: SchemaShape, proposed: Mapping[str, TypeShape]) -> SchemaShape:
+    return replace(
+        shapes,
+        types=tuple(proposed[shape.name] for shape in shapes.types),
+        inputs=tuple(proposed[shape.name] for shape in shapes.inputs),
+    )
+
+
+def _parse_definitions(text: str) -> list[Any]:
+    try:
+        definitions: Iterable[DefinitionNode] = parse(text, no_location=True).definitions
+    except GraphQLError as error:
+        raise SchemaError(f"the rules are not SDL: {error.message}") from None
+    return [node for node in definitions if isinstance(node, (*EXTENSIONS, *DEFINITIONS))]
+
+
+def _apply_rules(shape: TypeShape, node: Any) -> TypeShape:
+    proposed = {field.name.value: _read_allow(field) for field in node.fields or ()}
+    fields = {field.name: field for field in shape.fields}
+    for name in proposed if isinstance(node, EXTENSIONS) else ():
+        if name not in fields:
+            raise build_unknown_name_error(f"field of `{shape.name}`", name, fields)
+    is_extended = isinstance(node, EXTENSIONS) and not node.directives
+    return replace(
+        shape,
+        access=shape.access if is_extended else _replace_allow(shape.access, _read_allow(node)),
+        fields=tuple(
+            replace(field, access=_replace_allow(field.access, proposed.get(field.name, field.access.allow)))
+            for field in shape.fields
+        ),
+    )
+
+
+def _replace_allow(access: AccessDirectives, allow: AllowedGroups) -> AccessDirectives:
+    return replace(access, allow=allow)
+
+
+def _read_allow(node: Any) -> AllowedGroups:
+    return tuple(tuple(sorted(requirement)) for requirement in read_own_requirements(node))

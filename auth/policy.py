@@ -1,8 +1,10 @@
 """Decide what groups may see: the rules of `@allow` as data, and the one `decide`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
+
+from auth.groups import EVERYONE
 
 GroupRequirement: TypeAlias = frozenset[str]
 """Any one of these groups will do."""
@@ -43,6 +45,14 @@ def get_value_requirements(policy: AccessPolicy, coordinate: SchemaCoordinate) -
 def deny_masked_values(policy: AccessPolicy) -> AccessPolicy:
     """Return the policy under which a field is denied to whoever sees it masked."""
     return replace(policy, requirements={**policy.requirements, **policy.unmasked_requirements})
+
+
+def minimize_requirements(requirements: Collection[GroupRequirement]) -> list[list[str]]:
+    """Keep the requirements that are not met by meeting another; everyone is in `everyone`."""
+    if not requirements:
+        return []
+    strict = {groups for groups in requirements if EVERYONE not in groups} or {frozenset({EVERYONE})}
+    return sorted(sorted(groups) for groups in strict if not any(other < groups for other in strict))
 
 
 @dataclass(frozen=True, slots=True)

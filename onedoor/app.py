@@ -281,7 +281,9 @@ async def open_app(settings: Settings, company: Company, *, start_jobs: bool = F
             catalog=catalog,
             database=database,
             records_folder=settings.records.folder,
-            build_policy=partial(build_proposed_policy, parts.modules, company.groups),
+            build_policy=partial(
+                build_proposed_policy, parts.modules, company.groups, masking_groups=parts.masking_groups
+            ),
             get_view=get_view,
             run=lambda principal, call: run_in_turn(engine, principal, call),
         )

@@ -16,7 +16,7 @@ from auth.groups import Groups
 from auth.users import list_unregistered_memberships
 from onedoor import config
 from onedoor.audit.reader import verify_folder
-from onedoor.cli import directory, documents, grants, keys, users
+from onedoor.cli import access, directory, documents, grants, keys, users
 from onedoor.cli.introspect import introspect
 from onedoor.cli.new import new
 from onedoor.cli.upgrade import upgrade
@@ -250,6 +250,8 @@ for command in (
     keys.key_commands,
     grants.grant_commands,
     documents.documents,
+    access.show_access,
+    access.compare_policies,
 ):
     main.add_command(command)
 _add_alias(users.user_commands, "people")

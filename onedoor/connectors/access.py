@@ -227,7 +227,7 @@ def make_access(call: AccessCall) -> Made:
     if wanted is not None:
         coordinate = parse_coordinate(wanted)
         known = [coordinate] if coordinate is not None and coordinate in known else []
-    written = find_written_types(catalog)
+    written = find_written_types(catalog.schema)
     return {ACCESS: [_describe_access(call, coordinate, written) for coordinate in known]}
 
 
@@ -331,7 +331,7 @@ def make_policy_diff(call: AccessCall) -> Made:
 
 def _list_ruled_coordinates(call: AccessCall) -> Sequence[SchemaCoordinate]:
     """List what the principal may know of and is written, not made for filters, orders or pages."""
-    written = find_written_types(call.catalog)
+    written = find_written_types(call.catalog.schema)
     known = list_known_coordinates(call.view, call.catalog.policy.requirements)
     return [coordinate for coordinate in known if coordinate[0] in written and len(coordinate) < 3]
 

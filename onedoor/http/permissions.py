@@ -12,7 +12,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from graphql import GraphQLSchema
 
-from auth.policy import AccessPolicy, SchemaCoordinate
+from auth.policy import AccessPolicy, SchemaCoordinate, minimize_requirements
 from onedoor.audit.record import Surface
 from onedoor.http.audited_route import AuditedRoute
 from onedoor.http.cors import Header
@@ -26,7 +26,6 @@ from onedoor.http.responses import (
     build_raw_response,
 )
 from onedoor.http.state import AppState
-from onedoor.query.access import minimize_requirements
 from onedoor.query.audited import Conclusion
 from onedoor.query.context import find_or_make, view_for
 

@@ -7,16 +7,15 @@ from typing import Any
 from graphql import (
     GraphQLInputObjectType,
     GraphQLInputType,
-    GraphQLInterfaceType,
     GraphQLNamedType,
     GraphQLSchema,
     get_named_type,
     is_leaf_type,
 )
 
-from auth.groups import EVERYONE
-from auth.policy import Decision, GroupRequirement, SchemaCoordinate, decide
+from auth.policy import Decision, GroupRequirement, SchemaCoordinate, decide, minimize_requirements
 from onedoor.model.catalog import Catalog
+from onedoor.model.names import get_row_type, list_concrete_types
 from onedoor.query.errors import describe_remedy, join_alternatives
 
 
@@ -64,27 +63,31 @@ def format_requirements(requirements: Sequence[GroupRequirement]) -> tuple[str, 
     return tuple(map(join_alternatives, minimize_requirements(requirements)))
 
 
-def minimize_requirements(requirements: Sequence[GroupRequirement]) -> list[list[str]]:
-    """Keep the requirements that are not met by meeting another; everyone is in `everyone`."""
-    if not requirements:
-        return []
-    strict = {groups for groups in requirements if EVERYONE not in groups} or {frozenset({EVERYONE})}
-    return sorted(sorted(groups) for groups in strict if not any(other < groups for other in strict))
-
-
 def list_known_coordinates(schema: GraphQLSchema, requirements: Mapping[SchemaCoordinate, Any]) -> Sequence[Any]:
     """List the coordinates with rules of a schema, which may be a principal's own view of the policy's, by name."""
     return [coordinate for coordinate in _iterate_coordinates(schema) if coordinate in requirements]
 
 
-def find_written_types(catalog: Catalog) -> frozenset[str]:
-    """Return the types of rows, the roots and the inputs of mutations: all that no filter, order or page is made of."""
-    schema = catalog.schema
+def find_written_types(schema: GraphQLSchema) -> frozenset[str]:
+    """Return the roots, the types of rows and the inputs of mutations: all but what is made for filters or pages."""
     roots = [root for root in (schema.query_type, schema.mutation_type, schema.subscription_type) if root is not None]
-    interfaces = (type.name for type in schema.type_map.values() if isinstance(type, GraphQLInterfaceType))
     arguments = schema.mutation_type.fields.values() if schema.mutation_type else ()
     inputs = _collect_inputs([argument.type for field in arguments for argument in field.args.values()])
-    return frozenset({*catalog.mappings, *interfaces, *inputs, *(root.name for root in roots)})
+    return _collect_row_types(schema, roots) | inputs
+
+
+def _collect_row_types(schema: GraphQLSchema, roots: Sequence[GraphQLNamedType]) -> frozenset[str]:
+    """Return the types whose rows these lead to, themselves among them."""
+    found: set[str] = set()
+    pending = list(roots)
+    while pending:
+        type = pending.pop()
+        if is_leaf_type(type) or type.name in found:
+            continue
+        found.add(type.name)
+        pending.extend(get_row_type(field.type) for field in getattr(type, "fields", {}).values())
+        pending.extend(schema.type_map[name] for name in list_concrete_types(schema, type))
+    return frozenset(found)
 
 
 def _collect_inputs(types: Iterable[GraphQLInputType]) -> frozenset[str]:

@@ -1,11 +1,11 @@
 """Collect what goes wrong in a result: one error for each field, however many rows it concerns."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from auth.groups import Groups
-from auth.policy import Decision, GroupRequirement, SchemaCoordinate
+from auth.policy import Decision, GroupRequirement, SchemaCoordinate, minimize_requirements
 from onedoor.errors import ConnectorError, ErrorCode, GraphQLErrorInfo, SourceChanged
 from onedoor.model.catalog import Catalog
 from onedoor.query.planner.planner import list_field_columns
@@ -142,12 +142,12 @@ def _describe_denial(
     catalog: Catalog, near: SchemaCoordinate, decision: Decision, nulls: NullOccurrences | None
 ) -> GraphQLErrorInfo:
     coordinate = ".".join(decision.coordinate)
-    unmet = [sorted(requirement) for requirement in decision.unmet or ()]
-    groups = ", and for ".join(map(join_alternatives, unmet)) or "no group"
+    needed = minimize_requirements(decision.unmet or ())
+    groups = ", and for ".join(map(join_alternatives, needed)) or "no group"
     owner = catalog.policy.owners.get(decision.coordinate) or catalog.policy.owners.get(near)
     contact = catalog.groups.contacts.get(owner or "")
-    group_owners = list_group_owners(catalog.groups, [name for requirement in unmet for name in requirement])
-    request_mutation = find_request_mutation(catalog) if unmet else None
+    group_owners = list_group_owners(catalog.groups, [name for requirement in needed for name in requirement])
+    request_mutation = find_request_mutation(catalog) if needed else None
     remedy = describe_remedy(catalog, decision.unmet or (), owner)
     return GraphQLErrorInfo(
         code=ErrorCode.FORBIDDEN,
@@ -155,7 +155,7 @@ def _describe_denial(
         path=flatten_path(nulls.path) if nulls else None,
         extensions={
             "position": coordinate,
-            "groups": unmet,
+            "groups": [sorted(requirement) for requirement in decision.unmet or ()],
             **({"owner": owner} if owner else {}),
             **({"contact": contact} if contact else {}),
             **({"groupOwners": group_owners} if group_owners else {}),
@@ -186,9 +186,9 @@ def join_alternatives(names: Sequence[str]) -> str:
     return " or ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
-def describe_remedy(catalog: Catalog, unmet: Iterable[GroupRequirement], field_owner: str | None) -> str:
+def describe_remedy(catalog: Catalog, unmet: Collection[GroupRequirement], field_owner: str | None) -> str:
     """Say how to get access: whoever owns the groups gives it; where nobody says how to reach them, ask the field's."""
-    names = [name for requirement in unmet for name in sorted(requirement)]
+    names = [name for requirement in minimize_requirements(unmet) for name in requirement]
     owners = list_group_owners(catalog.groups, names)
     people = join_alternatives(list(dict.fromkeys(f"{item['owner']} ({item['contact']})" for item in owners)))
     people, request_mutation = people or field_owner or "", find_request_mutation(catalog) if names else None

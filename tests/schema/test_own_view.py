@@ -16,6 +16,7 @@ from onedoor.schema.generate.types import build_definitions
 from onedoor.schema.reader import SchemaShape, parse_derived_name
 from onedoor.schema.visibility import build_visible_schema
 from tests.acme import (
+    GROUP_NAMES,
     ask,
     build_catalog,
     caller,
@@ -28,7 +29,7 @@ from tests.schema.shapes import FINANCE, NOTHING, column, kind, link
 
 DOCUMENT = load_document()
 RULES = load_schema_and_policy()[1]
-GROUPS = ("sales", "marketing", "finance", "people", "engineering", "support", "audit")
+GROUPS = tuple(sorted(GROUP_NAMES))
 
 HIDDEN = {
     "field": ("{ employees { nodes { HERE } } }", "salary"),

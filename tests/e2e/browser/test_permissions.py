@@ -8,12 +8,11 @@ import pytest
 from fastapi import FastAPI
 from graphql import GraphQLSchema, build_schema
 
-from auth.policy import AccessPolicy, decide
+from auth.policy import AccessPolicy, decide, minimize_requirements
 from onedoor.http.permissions import PATH, audited_router, list_field_permissions, router
 from onedoor.http.rate_limit import RateLimiter
 from onedoor.http.turned_away import TurnedAwayRecords
 from onedoor.model.catalog import Catalog, Limits
-from onedoor.query.access import minimize_requirements
 from onedoor.query.audited import AuditedExecutor
 from onedoor.query.context import build_query_engine
 from onedoor.schema.builder import build_document, build_from_document

@@ -42,6 +42,11 @@ def get_value_requirements(policy: AccessPolicy, coordinate: SchemaCoordinate) -
     return policy.unmasked_requirements.get(coordinate) or policy.requirements.get(coordinate, ())
 
 
+def is_masked(policy: AccessPolicy, coordinate: SchemaCoordinate, groups: frozenset[str]) -> bool:
+    """Say whether groups that may see a field see a part of its values alone."""
+    return any(not requirement & groups for requirement in policy.unmasked_requirements.get(coordinate, ()))
+
+
 def deny_masked_values(policy: AccessPolicy) -> AccessPolicy:
     """Return the policy under which a field is denied to whoever sees it masked."""
     return replace(policy, requirements={**policy.requirements, **policy.unmasked_requirements})

@@ -95,11 +95,19 @@ def show_access(context: PolicyContext, coordinate: str, groups: Sequence[str], 
         raise build_unknown_name_error("type, field or argument", coordinate, near or known)
     access = explain_access(catalog, known[coordinate], frozenset({EVERYONE, *groups}))
     if as_json:
-        described = {"coordinate": coordinate, "allowed": access.allowed, "groups": access.requirements}
-        more = {"missing": access.missing, "owner": access.owner, "contact": access.contact, "remedy": access.remedy}
-        click.echo(json.dumps({**described, **more}, indent=2))
+        described = {
+            "coordinate": coordinate,
+            "allowed": access.allowed,
+            "masked": access.masked,
+            "groups": access.requirements,
+            "missing": access.missing,
+            "owner": access.owner,
+            "contact": access.contact,
+            "remedy": access.remedy,
+        }
+        click.echo(json.dumps(described, indent=2))
     elif access.allowed:
-        click.echo(f"`{coordinate}` is open to {', '.join((EVERYONE, *groups))}")
+        click.echo(f"`{coordinate}` is open to {', '.join((EVERYONE, *groups))}{', masked' if access.masked else ''}")
     else:
         click.echo(f"`{coordinate}` is for {', and for '.join(access.missing)}; {access.remedy or 'nobody is named'}")
     if not access.allowed:

@@ -12,8 +12,9 @@ from typing import Any, TypeAlias
 from graphql import GraphQLSchema
 
 from auth import users
-from auth.authentication import Principal, find_groups
-from auth.groups import EVERYONE, Group, Groups
+from auth.authentication import Principal
+from auth.grant_store import list_held_grants
+from auth.groups import EVERYONE, Group, Groups, find_groups
 from auth.policy import AccessPolicy, SchemaCoordinate
 from onedoor.audit.reader import read_records
 from onedoor.audit.record import format_timestamp
@@ -71,8 +72,8 @@ ACCESS_CAPABILITIES: Mapping[str, Capabilities] = {
     ACCESS: Capabilities(
         columns={
             "id": TEXT, "coordinate": GIVEN_TEXT, "type_name": TEXT, "field_name": TEXT, "argument_name": TEXT,
-            "generated": BOOLEAN, "allowed": BOOLEAN, "groups": LIST, "missing": LIST, "owner": TEXT, "contact": TEXT,
-            "remedy": TEXT,
+            "generated": BOOLEAN, "allowed": BOOLEAN, "masked": BOOLEAN, "groups": LIST, "missing": LIST, "owner": TEXT,
+            "contact": TEXT, "remedy": TEXT,
         }
     ),
     SIMULATION: Capabilities(
@@ -86,7 +87,7 @@ ACCESS_CAPABILITIES: Mapping[str, Capabilities] = {
     SIMULATED_FIELD: Capabilities(
         columns={
             "simulation_id": TEXT, "place": INTEGER, "path": TEXT, "coordinate": TEXT, "allowed": BOOLEAN,
-            "reason": TEXT, "missing": LIST, "remedy": TEXT,
+            "masked": BOOLEAN, "reason": TEXT, "missing": LIST, "remedy": TEXT,
         }
     ),
     POLICY_DIFF: Capabilities(
@@ -242,6 +243,7 @@ def _describe_access(call: AccessCall, coordinate: SchemaCoordinate, written: fr
         "argument_name": argument,
         "generated": type not in written,
         "allowed": access.allowed,
+        "masked": access.masked,
         "groups": access.requirements,
         "missing": access.missing,
         "owner": access.owner,
@@ -268,7 +270,7 @@ def make_simulation(call: AccessCall) -> Made:
         "groups": tuple(sorted(groups)),
         "allowed": all(decision.decision.allowed for decision in decisions),
     }
-    fields = [_describe_simulated_field(call, place, decision) for place, decision in enumerate(shown, 1)]
+    fields = [_describe_simulated_field(call, place, decision, groups) for place, decision in enumerate(shown, 1)]
     return {SIMULATION: [simulation], SIMULATED_FIELD: fields}
 
 
@@ -285,7 +287,9 @@ def _find_simulated_groups(call: AccessCall) -> frozenset[str]:
     user, database = users.load_user(call.services.database, person), call.services.database
     if user.deactivated_at is not None:
         raise ConfigurationError(f"`{person}` is deactivated, so nothing is answered to them")
-    return find_groups(register, user.memberships, database.now())
+    grants = list_held_grants(database, user.id)
+    held = find_groups(register, user.memberships, database.now()).union(grant.group for grant in grants)
+    return held & register.names
 
 
 def _parse_variables(text: str | None) -> Mapping[str, Any]:
@@ -295,14 +299,15 @@ def _parse_variables(text: str | None) -> Mapping[str, Any]:
     return variables
 
 
-def _describe_simulated_field(call: AccessCall, place: int, shown: FieldDecision) -> RowValues:
-    access = explain_decision(call.catalog, shown.decision)
+def _describe_simulated_field(call: AccessCall, place: int, shown: FieldDecision, groups: frozenset[str]) -> RowValues:
+    access = explain_decision(call.catalog, shown.decision, groups)
     return {
         "simulation_id": call.id,
         "place": place,
         "path": shown.path,
         "coordinate": shown.coordinate,
         "allowed": access.allowed,
+        "masked": access.masked,
         "reason": None if access.allowed else _name_reason(call.view, shown),
         "missing": access.missing,
         "remedy": access.remedy,

@@ -13,7 +13,7 @@ from graphql import (
     is_leaf_type,
 )
 
-from auth.policy import Decision, GroupRequirement, SchemaCoordinate, decide, minimize_requirements
+from auth.policy import Decision, GroupRequirement, SchemaCoordinate, decide, is_masked, minimize_requirements
 from onedoor.model.catalog import Catalog
 from onedoor.model.names import get_row_type, list_concrete_types
 from onedoor.query.errors import describe_remedy, join_alternatives
@@ -25,6 +25,8 @@ class CoordinateAccess:
 
     coordinate: SchemaCoordinate
     allowed: bool
+    masked: bool
+    """Whether it is allowed, but shows a part of each value."""
     requirements: tuple[str, ...]
     """One group of each is needed, such as `finance or sales`."""
     missing: tuple[str, ...]
@@ -40,16 +42,17 @@ class CoordinateAccess:
 
 def explain_access(catalog: Catalog, coordinate: SchemaCoordinate, groups: frozenset[str]) -> CoordinateAccess:
     """Decide one coordinate and say why."""
-    return explain_decision(catalog, decide(catalog.policy, coordinate, groups))
+    return explain_decision(catalog, decide(catalog.policy, coordinate, groups), groups)
 
 
-def explain_decision(catalog: Catalog, decision: Decision) -> CoordinateAccess:
+def explain_decision(catalog: Catalog, decision: Decision, groups: frozenset[str]) -> CoordinateAccess:
     """Say what a decision was made of, and what would change it."""
     policy, coordinate = catalog.policy, decision.coordinate
     owner = policy.owners.get(coordinate)
     return CoordinateAccess(
         coordinate=coordinate,
         allowed=decision.allowed,
+        masked=decision.allowed and is_masked(policy, coordinate, groups),
         requirements=format_requirements(policy.requirements.get(coordinate, ())),
         missing=format_requirements(decision.unmet or ()),
         owner=owner,

@@ -43,6 +43,7 @@ def test_a_program_reads_the_same_as_json(run: Any) -> None:
     assert json.loads(run("access", "Customer.creditLimit", "--json").stdout) == {
         "coordinate": "Customer.creditLimit",
         "allowed": False,
+        "masked": False,
         "groups": ["finance"],
         "missing": ["finance"],
         "owner": "sales operations",

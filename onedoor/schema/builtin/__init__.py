@@ -22,7 +22,7 @@ BUILTIN_MODULES: Mapping[str, ModuleType] = {
 }
 
 
-FIXED_ACCESS = frozenset({"administration"})
+FIXED_ACCESS = frozenset({"access", "administration"})
 """The modules whose parts are open to different groups, which no company can make one."""
 
 

@@ -65,6 +65,7 @@ class Access:
         "type it is made for."
     )
     allowed: bool = strawberry.field(description="Whether you may use it.")
+    masked: bool = strawberry.field(description="Whether you may see a part of each of its values alone.")
     groups: list[str] = strawberry.field(
         description="One group of each of these choices is needed, such as `finance or sales`."
     )
@@ -99,6 +100,7 @@ class SimulatedField:
         description="The field, such as `Customer.name`; for a field that leads to several types, also each type."
     )
     allowed: bool = strawberry.field(description="Whether it would be answered.")
+    masked: bool = strawberry.field(description="Whether a part of each value alone would be shown.")
     reason: str | None = strawberry.field(description="What denies it: the field itself, or what its arguments name.")
     missing: list[str] = strawberry.field(
         description="One group of each of these choices would do, such as `finance or sales`."

@@ -20,10 +20,13 @@ class OwnedEntry(Generic[Value]):
 
 
 class FairCache(Generic[Key, Value]):
-    """Values by key; past `max_bytes` the one that holds the most loses what it used least recently."""
+    """Values by key; past `max_bytes` the one that holds the most loses what it used least recently.
+
+    Nobody holds more than half of it.
+    """
 
     def __init__(self, max_bytes: int) -> None:
-        self.max_bytes = max_bytes
+        self.max_bytes, self.share = max_bytes, max_bytes // 2
         self.entries: dict[Key, OwnedEntry[Value]] = {}
         self.keys_by_owner: dict[str, OrderedDict[Key, None]] = {}
         """The keys of each owner, the one used least recently first."""
@@ -43,14 +46,15 @@ class FairCache(Generic[Key, Value]):
     def put(self, key: Key, value: Value, size: int, owner: str) -> None:
         """Keep a value, unless it is larger than half of the cache."""
         self.remove(key)
-        if size > self.max_bytes // 2:
+        if size > self.share:
             return
         self.entries[key] = OwnedEntry(value, size, owner)
         self.keys_by_owner.setdefault(owner, OrderedDict())[key] = None
         self.bytes_by_owner[owner] += size
+        while self.bytes_by_owner[owner] > self.share:
+            self._remove_oldest(owner)
         while self.bytes_by_owner.total() > self.max_bytes:
-            largest = max(self.bytes_by_owner, key=self.bytes_by_owner.__getitem__)
-            self.remove(next(iter(self.keys_by_owner[largest])))
+            self._remove_oldest(max(self.bytes_by_owner, key=self.bytes_by_owner.__getitem__))
 
     def remove(self, key: Key) -> None:
         """Forget a key, if it is there."""
@@ -62,6 +66,9 @@ class FairCache(Generic[Key, Value]):
         self.bytes_by_owner[entry.owner] -= entry.size
         if not keys:
             del self.keys_by_owner[entry.owner], self.bytes_by_owner[entry.owner]
+
+    def _remove_oldest(self, owner: str) -> None:
+        self.remove(next(iter(self.keys_by_owner[owner])))
 
     def clear(self) -> None:
         """Forget everything."""

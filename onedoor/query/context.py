@@ -26,6 +26,7 @@ from onedoor.query.selection import SelectedField
 from onedoor.runtime import resilience
 from onedoor.runtime.call_context import WithheldCopy, build_call_context, use_call_context
 from onedoor.runtime.fair_cache import FairCache
+from onedoor.runtime.fair_slots import FairSlots
 from onedoor.runtime.offload import Offload
 from onedoor.runtime.polling import PollerSet
 from onedoor.runtime.quota import READS_QUOTA, ConnectorRateLimiters
@@ -43,6 +44,12 @@ AUDITED_DOCUMENT_CACHE_BYTES = 4 * 2**20
 
 BYTES_A_FIELD = 1600
 """What a field of a plan takes in memory, fragments expanded: 700 to 1,600, as measured."""
+
+LARGE_OPERATIONS = 4
+"""Plans of LARGE_PLAN_BYTES and more that are made and carried out at once; half of them for one person at most."""
+
+LARGE_PLAN_BYTES = 500_000
+"""Plans that take some milliseconds to complete, those of more than some hundred fields, and much memory."""
 
 VIEW_CACHE_SIZE = 1000
 
@@ -231,6 +238,8 @@ class QueryEngine:
     pollers: PollerSet = field(default_factory=PollerSet)
     offload: Offload = field(default_factory=Offload)
     """Runs what would hold up the event loop."""
+    large_operations: FairSlots = field(default_factory=partial(FairSlots, LARGE_OPERATIONS))
+    """The slots of operations whose plans are large and not cached, each held until its request has ended."""
 
 
 def build_query_engine(

@@ -60,7 +60,10 @@ EMPTY_SIZE = SelectionSize()
 
 
 class DocumentMeasurer:
-    """Measure a document in one walk; `steps` counts the selections that it visits."""
+    """Measure a document in one walk.
+
+    `steps` counts the selections that it visits, `fields` those of the largest operation.
+    """
 
     def __init__(self, document: DocumentNode) -> None:
         self.fragments: Mapping[str, FragmentDefinitionNode] = {
@@ -70,6 +73,12 @@ class DocumentMeasurer:
         self.steps = 0
         for name in self.order_fragments():
             self.fragment_sizes[name] = self.measure_selection_set(self.fragments[name].selection_set)
+        self.operation_sizes = [
+            self.measure_selection_set(node.selection_set)
+            for node in document.definitions
+            if isinstance(node, OperationDefinitionNode)
+        ]
+        self.fields = max((size.fields for size in self.operation_sizes), default=0)
 
     def order_fragments(self) -> Iterator[str]:
         """Yield every fragment after those it spreads, without recursion; cycles are for validation to refuse."""
@@ -151,17 +160,13 @@ def cap_count(number: int) -> int:
     return min(number, COUNT_CEILING)
 
 
-def check_document_size(document: DocumentNode, limits: Limits) -> int:
-    """Return the steps it took. Raises RequestRejected for the first operation or fragment past a limit, naming it."""
+def check_document_size(document: DocumentNode, limits: Limits) -> DocumentMeasurer:
+    """Measure a document. Raises RequestRejected for the first operation or fragment past a limit, naming it."""
     measurer = DocumentMeasurer(document)
-    operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
-    for size in (
-        *(measurer.measure_selection_set(operation.selection_set) for operation in operations),
-        *map(drop_root_fields, measurer.fragment_sizes.values()),
-    ):
+    for size in (*measurer.operation_sizes, *map(drop_root_fields, measurer.fragment_sizes.values())):
         for message in _list_exceeded_limits(size, limits):
             raise RequestRejected(GraphQLErrorInfo(code=ErrorCode.LIMIT_EXCEEDED, message=message))
-    return measurer.steps
+    return measurer
 
 
 def _list_exceeded_limits(size: SelectionSize, limits: Limits) -> Iterator[str]:
@@ -224,7 +229,8 @@ class ParsedDocument:
     node: DocumentNode
     operations: tuple[OperationDefinitionNode, ...]
     fragments: dict[str, FragmentDefinitionNode]
-
+    fields: int
+    """The fields of its largest operation, fragments expanded."""
     size: int
     """The bytes that it takes, by estimate."""
 
@@ -235,13 +241,14 @@ def parse_document(schema: GraphQLSchema, text: str, limits: Limits) -> ParsedDo
         raise RequestRejected(_build_too_long_error(len(text), limits.document_characters))
     node = _parse_within_limits(text, limits.document_tokens)
     token_count = unlink_tokens(node.loc.start_token if node.loc else None)
-    check_document_size(node, limits)
+    fields = check_document_size(node, limits).fields
     errors = _validate_document(schema, node, limits.field_comparisons_max)
     if errors:
         raise RequestRejected(*convert_schema_errors(schema, ErrorCode.GRAPHQL_VALIDATION_FAILED, errors))
     return ParsedDocument(
         text=text,
         node=node,
+        fields=fields,
         size=getsizeof(text) + BYTES_A_TOKEN * token_count,
         operations=tuple(part for part in node.definitions if isinstance(part, OperationDefinitionNode)),
         fragments={part.name.value: part for part in node.definitions if isinstance(part, FragmentDefinitionNode)},

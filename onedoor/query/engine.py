@@ -25,6 +25,7 @@ from onedoor.query import selection
 from onedoor.query.authorize import authorize
 from onedoor.query.context import (
     BYTES_A_FIELD,
+    LARGE_PLAN_BYTES,
     CachedDocument,
     CachedPlan,
     ExecutionResult,
@@ -84,9 +85,6 @@ VALUE_BYTES = 200
 
 ROWS_ON_LOOP = 2_000
 """Rows that are completed on the event loop; more take some milliseconds."""
-
-PLAN_ON_LOOP_BYTES = 500_000
-"""Plans whose rows are completed on the event loop; those of more than some hundred fields take some milliseconds."""
 
 REFUSAL_BYTES = 1_000
 
@@ -150,6 +148,8 @@ async def execute(
     except BaseException as error:
         attach_partial_result(error, execution.result)
         raise
+    finally:
+        execution.release_slot()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +177,8 @@ class Execution:
     deadline: float = NEVER
     """On the loop's clock."""
     result: ExecutionResult = field(default_factory=ExecutionResult)
+    slot: str | None = None
+    """Who is charged for the slot of a large operation, where it holds one."""
 
     async def prepare(self) -> PreparedQuery:
         """Parse, select, authorize and plan, as far as the caches do not know. Raises RequestRejected, TimeoutError."""
@@ -236,7 +238,7 @@ class Execution:
         build_data = partial(complete, catalog, cached_plan.completion, results, state.bound_plan)
         result.data, nulls = (
             await self._run_in_thread(build_data)
-            if cached_plan.size > PLAN_ON_LOOP_BYTES or is_large(results)
+            if cached_plan.size > LARGE_PLAN_BYTES or is_large(results)
             else build_data()
         )
         if nulls.has_errors:
@@ -246,6 +248,11 @@ class Execution:
         if cached_plan.introspection_key is not None and result.data is not None:
             result.data = await self._add_introspection(query, cached_plan.introspection_key, result.data)
         return result
+
+    def release_slot(self) -> None:
+        """Give back the slot of a large operation."""
+        if self.slot is not None:
+            self.engine.large_operations.release(self.slot)
 
     def build_withheld_errors(self) -> list[GraphQLErrorInfo]:
         """Return an error for each field, and each type, of which a connector did not show all."""
@@ -296,6 +303,12 @@ class Execution:
         with Deadline(self.deadline):
             return await view_for(self.engine, self.principal)
 
+    async def _wait_for_slot(self) -> None:
+        """Wait for the slot of a large operation, within the time of the request. Raises TimeoutError."""
+        context = build_call_context(self.principal.person_id)
+        with Deadline(self.deadline), call_context.use_call_context(context):
+            self.slot = await self.engine.large_operations.acquire()
+
     async def _run_in_thread(self, call: Callable[[], Found]) -> Found:
         """Run what would hold up the event loop, within the time of the request. Raises TimeoutError."""
         with Deadline(self.deadline):
@@ -339,6 +352,8 @@ class Execution:
         name = operation.name.value if operation.name else None
         key = (prepared.document.text, name, view.requirements_met, self.engine.catalog.version, variables_key)
         plan = partial(self._plan_or_refuse, view, prepared)
+        if BYTES_A_FIELD * prepared.document.fields > LARGE_PLAN_BYTES and self.engine.plan_cache.get(key) is None:
+            await self._wait_for_slot()
         cached = await self._find_or_make(self.engine.plan_cache, key, plan, self._measure_plan)
         if not isinstance(cached, CachedPlan):
             raise RequestRejected(*cached)

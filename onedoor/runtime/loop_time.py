@@ -43,8 +43,8 @@ SECONDS_A_BYTE = 4e-7
 """What a request is taken for by its size until it has ended: 0.15 s a megabyte for the coercion of variables, and the
 rest so that one key has but one or two of the largest under way, whose values take fifteen times their bytes."""
 
-FIRST_ESTIMATE_SECONDS = 0.02
-"""What a request of a key is taken for before any has ended."""
+FIRST_ESTIMATE_SECONDS = 0.1
+"""What a request of a key is taken for before any has ended: where others need the loop, the first few wait for it."""
 
 
 @dataclass(slots=True)

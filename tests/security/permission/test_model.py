@@ -44,7 +44,7 @@ def draw(seed: int) -> tuple[Schema, Any, AccessPolicy, tuple[DrawnField, ...], 
 def picked(built: Any, said: str) -> tuple[SelectedField, ...]:
     node = parse(said)
     operation: Any = node.definitions[0]
-    document = ParsedDocument(size=0, text=said, node=node, operations=(operation,), fragments={})
+    document = ParsedDocument(fields=0, size=0, text=said, node=node, operations=(operation,), fragments={})
     return collect_fields(
         built,
         document,

@@ -65,6 +65,7 @@ UNLIMITED_RATES = Limits(
     concurrency_max=10**6,
     concurrency_a_key=10**6,
     bodies_a_key=10**6,
+    request_bytes_a_key=10**9,
     subscriptions_a_key=10**6,
     record_bytes_a_minute=10**12,
     loop_seconds_a_minute=1e9,

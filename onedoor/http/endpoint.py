@@ -7,6 +7,7 @@ from onedoor.http.cors import build_preflight_headers
 from onedoor.http.event_stream import serve_event_stream
 from onedoor.http.lifecycle import admit, execute_request, record_response
 from onedoor.http.negotiation import accepts_event_stream, choose_media_type
+from onedoor.http.rate_limit import ByteReservation
 from onedoor.http.requests import (
     Receive,
     RequestContext,
@@ -40,14 +41,16 @@ async def _serve(app_state: AppState, scope: Mapping[str, Any], receive: Receive
     if rejection is not None:
         await _respond(app_state, context, rejection, send)
         return
-    conclusion = await app_state.executor.conclude(context, _receive_request(app_state, context, receive))
-    if conclusion is not None:
-        await _respond(app_state, context, conclusion, send)
-    elif _wants_event_stream(context, app_state.limits):
-        await serve_event_stream(app_state, context, receive, send)
-    else:
-        response = await _execute_in_place(app_state, context, receive)
-        await send_response(response, send, context, app_state.allowed_origins)
+    with app_state.rate_limiter.reserve_bytes() as reservation:
+        received = _receive_request(app_state, context, receive, reservation)
+        conclusion = await app_state.executor.conclude(context, received)
+        if conclusion is not None:
+            await _respond(app_state, context, conclusion, send)
+        elif _wants_event_stream(context, app_state.limits):
+            await serve_event_stream(app_state, context, receive, send)
+        else:
+            response = await _execute_in_place(app_state, context, receive)
+            await send_response(response, send, context, app_state.allowed_origins)
 
 
 async def _respond(app_state: AppState, context: RequestContext, conclusion: Conclusion, send: Send) -> None:
@@ -55,12 +58,15 @@ async def _respond(app_state: AppState, context: RequestContext, conclusion: Con
     await send_response(response, send, context, app_state.allowed_origins)
 
 
-async def _receive_request(app_state: AppState, context: RequestContext, receive: Receive) -> Conclusion | None:
+async def _receive_request(
+    app_state: AppState, context: RequestContext, receive: Receive, reservation: ByteReservation
+) -> Conclusion | None:
     """Admit a request, then read and parse it; it holds no place meanwhile, as it waits for its client.
 
     Returns a conclusion where it goes no further.
     """
-    refusal = await admit(app_state, context)
+    expected_bytes = context.head.content_length or 0
+    refusal = await admit(app_state, context, reservation, expected_bytes)
     if refusal is not None:
         return refusal
     assert context.principal is not None
@@ -70,6 +76,9 @@ async def _receive_request(app_state: AppState, context: RequestContext, receive
         return refusal
     with app_state.rate_limiter.receive_body(context.principal.key_id):
         body = await read_body(context.head, receive, limits)
+    refusal = reservation.take(context.principal.key_id, max(0, len(body) - expected_bytes))
+    if refusal is not None:
+        return refusal
     context.request = parse_http_request(context.head, body, limits, app_state.documents)
     check_get_is_query(context.head.method, context.request, limits)
     return None

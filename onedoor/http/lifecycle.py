@@ -4,6 +4,7 @@ from onedoor.audit.log import AuditLogUnavailable
 from onedoor.audit.record import AuditOutcome
 from onedoor.errors import ErrorCode, GraphQLErrorInfo
 from onedoor.http.persisted_documents import register_automatic_query
+from onedoor.http.rate_limit import ByteReservation
 from onedoor.http.requests import RequestContext
 from onedoor.http.responses import HTTPResponse, encode_conclusion
 from onedoor.http.state import AppState
@@ -24,9 +25,12 @@ UNAUTHENTICATED = Conclusion(
 )
 
 
-async def admit(app_state: AppState, context: RequestContext) -> Conclusion | None:
+async def admit(
+    app_state: AppState, context: RequestContext, reservation: ByteReservation | None = None, byte_count: int = 0
+) -> Conclusion | None:
     """Find the principal of a request and count it against its key, or against its address where the key is not valid.
 
+    `byte_count` is how many bytes it has, as far as is known; they are reserved before it waits for its turn.
     Returns a conclusion where the request goes no further. Raises MetadataDatabaseUnavailable.
     """
     context.principal = await app_state.authenticator.authenticate(context.head.api_key)
@@ -42,10 +46,11 @@ async def admit(app_state: AppState, context: RequestContext) -> Conclusion | No
         or rate_limiter.check_record_bytes(key_id, app_state.executor.record_bytes)
         or rate_limiter.count_request(key_id)
         or rate_limiter.check_share(key_id)
+        or (None if reservation is None else reservation.take(key_id, byte_count))
     )
     if refusal is None and meter is not None:
         with rate_limiter.hold_share(key_id):
-            await meter.wait_for_turn(context.head.content_length or 0)
+            await meter.wait_for_turn(byte_count)
     return refusal
 
 

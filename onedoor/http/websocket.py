@@ -18,7 +18,7 @@ from onedoor.http.cors import DEFAULT_PORTS, normalize_origin
 from onedoor.http.lifecycle import admit, execute_request, record_response
 from onedoor.http.negotiation import GRAPHQL_JSON
 from onedoor.http.persisted_documents import resolve_document
-from onedoor.http.rate_limit import build_limit_conclusion
+from onedoor.http.rate_limit import ByteReservation, build_limit_conclusion
 from onedoor.http.requests import (
     BYTE_ORDER_MARK,
     Receive,
@@ -100,6 +100,8 @@ class ClientMessage:
     type: MessageType
     id: str = ""
     payload: Mapping[str, Any]
+    characters: int = 0
+    """Its size."""
 
 
 async def serve_websocket(app_state: AppState, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
@@ -262,10 +264,12 @@ class WebSocketConnection:
         """Run one operation to its end. Raises KeyRevoked, which ends the connection."""
         context = begin_request(self.head, Surface.WEBSOCKET)
         try:
-            conclusion = await self.app_state.executor.conclude(context, self._handle_operation(context, message))
-            if conclusion is None:
-                await self._follow_subscription(context, message.id, reauthenticate)
-                return
+            with self.app_state.rate_limiter.reserve_bytes() as reservation:
+                handled = self._handle_operation(context, message, reservation)
+                conclusion = await self.app_state.executor.conclude(context, handled)
+                if conclusion is None:
+                    await self._follow_subscription(context, message.id, reauthenticate)
+                    return
             response = await record_response(self.app_state, context, conclusion)
             if conclusion.outcome is AuditOutcome.UNAUTHENTICATED:
                 raise KeyRevoked
@@ -278,10 +282,12 @@ class WebSocketConnection:
             if self.subscriptions.get(message.id) is context:
                 del self.subscriptions[message.id]
 
-    async def _handle_operation(self, context: RequestContext, message: ClientMessage) -> Conclusion | None:
+    async def _handle_operation(
+        self, context: RequestContext, message: ClientMessage, reservation: ByteReservation
+    ) -> Conclusion | None:
         """Return what the operation came to; None: it is a subscription, admitted and parsed."""
         app_state, limits = self.app_state, self.app_state.limits
-        refusal = await admit(app_state, context)
+        refusal = await admit(app_state, context, reservation, message.characters)
         if refusal is not None:
             return refusal
         context.request = parse_graphql_request(message.payload, limits.variables_depth, app_state.documents)
@@ -363,7 +369,7 @@ def parse_message(event: Mapping[str, Any]) -> ClientMessage:
         raise build_bad_message("`id` must be text")
     if not isinstance(payload, dict) and (payload is not None or message_type is MessageType.SUBSCRIBE):
         raise build_bad_message("`payload` must be an object")
-    return ClientMessage(type=message_type, id=id, payload=payload or {})
+    return ClientMessage(type=message_type, id=id, payload=payload or {}, characters=len(event["text"]))
 
 
 def _parse_text_frame(text: str | None) -> Any:

@@ -191,6 +191,8 @@ class Limits:
     """Requests under way at once in one process."""
     concurrency_a_key: int = 50
     """Those of one key, of which at most half of `concurrency_max` count."""
+    request_bytes_a_key: int = 2_097_152
+    """Bytes of the requests of one key that are under way at once, in one process; `body_bytes` at least."""
     bodies_a_key: int = 20
     """Bodies of one key that have begun to arrive and are waited for, in one process."""
     record_bytes_a_minute: int = 16_777_216

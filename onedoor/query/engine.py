@@ -58,7 +58,13 @@ from onedoor.query.planner.bind import bind_parameters, find_page_windows
 from onedoor.query.planner.cost import compute_cost
 from onedoor.query.planner.nodes import Plan, PlanNode, find_denied_members
 from onedoor.query.planner.planner import build_plan, get_result_id_variable
-from onedoor.query.results.complete import build_completion_plan, build_errors, complete, map_fields_by_number
+from onedoor.query.results.complete import (
+    build_completion_plan,
+    build_errors,
+    complete,
+    has_many_rows,
+    map_fields_by_number,
+)
 from onedoor.query.selection import (
     SelectedField,
     build_introspection_key,
@@ -82,9 +88,6 @@ VALUES_ON_LOOP = 500
 VALUES_MAX = 200_000
 
 VALUE_BYTES = 200
-
-ROWS_ON_LOOP = 2_000
-"""Rows that are completed on the event loop; more take some milliseconds."""
 
 REFUSAL_BYTES = 1_000
 
@@ -238,7 +241,7 @@ class Execution:
         build_data = partial(complete, catalog, cached_plan.completion, results, state.bound_plan)
         result.data, nulls = (
             await self._run_in_thread(build_data)
-            if cached_plan.size > LARGE_PLAN_BYTES or is_large(results)
+            if cached_plan.size > LARGE_PLAN_BYTES or has_many_rows(results)
             else build_data()
         )
         if nulls.has_errors:
@@ -516,14 +519,6 @@ def introspect(query: PreparedQuery, variables: Mapping[str, Any]) -> Mapping[st
         operation_name=operation.name.value if operation.name else None,
     ).data
     return {name: zlib.compress(orjson.dumps(value), 1) for name, value in (answered or {}).items()}
-
-
-def is_large(results: BranchResults) -> bool:
-    """Whether completing these rows would hold up the event loop."""
-    rows = 0
-    for result in results.values():
-        rows += len(result.rows) if isinstance(result, BranchResult) else 0
-    return rows > ROWS_ON_LOOP
 
 
 def _parse_or_refuse(view: PrincipalView, text: str, limits: Limits) -> CachedDocument:

@@ -679,9 +679,9 @@ SETTINGS = [
             "directives_max document_characters document_tokens errors_max failed_keys_a_minute "
             "field_comparisons_max fields_max filter_depth_max first_default first_max head_bytes head_seconds "
             "heartbeat_seconds in_max introspection_depth introspection_times loop_seconds_a_minute mutations_max "
-            "record_bytes_a_minute request_seconds requests_a_minute root_fields_max rows_in_memory rows_read "
-            "scratch_bytes scratch_disk_bytes source_calls source_queue source_seconds stalled_seconds "
-            "subscriptions_a_key subscriptions_max tests_max variables_depth"
+            "record_bytes_a_minute request_bytes_a_key request_seconds requests_a_minute root_fields_max "
+            "rows_in_memory rows_read scratch_bytes scratch_disk_bytes source_calls source_queue source_seconds "
+            "stalled_seconds subscriptions_a_key subscriptions_max tests_max variables_depth"
         ),
         id="LimitsSection",
     ),

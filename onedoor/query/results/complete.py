@@ -46,6 +46,15 @@ def build_completion_plan(fields: Sequence[SelectedField], decisions: Decisions,
     )
 
 
+ROWS_ON_LOOP = 2_000
+"""Rows that are completed on the event loop; more take some milliseconds."""
+
+
+def has_many_rows(results: BranchResults) -> bool:
+    """Whether completing these rows would hold up the event loop."""
+    return sum(len(result.rows) for result in results.values() if isinstance(result, BranchResult)) > ROWS_ON_LOOP
+
+
 def complete(
     catalog: Catalog, completion_plan: CompletionPlan, results: BranchResults, bound_plan: BoundPlan
 ) -> tuple[dict[str, Any] | None, FieldErrors]:

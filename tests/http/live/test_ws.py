@@ -193,6 +193,19 @@ async def test_the_subscriptions_of_a_key_are_counted_over_all_its_connections(o
     await wait_until(lambda: server.outcomes()[4:] == ["answered"])
 
 
+async def test_a_subscription_holds_its_bytes_for_as_long_as_it_lasts(open_server: OpenServer) -> None:
+    limits = replace(acme.UNLIMITED_RATES, body_bytes=1_000, request_bytes_a_key=1_500)
+    server: RunningServer = await open_server(rate_limits=limits)
+    websocket = await server.socket(server.key("sales").text)
+    await websocket.subscribe("a", CHANGED + " " * 800)
+    await wait_until(lambda: server.outcomes() == ["answered"])
+    await websocket.subscribe("b", NAME + " " * 800)
+    message = await websocket.receive()
+    assert "`request_bytes_a_key` of 1500, come again in 1 s" in message["payload"][0]["message"]
+    await websocket.send("complete", "a")
+    await wait_until(lambda: server.app_state.rate_limiter.bytes_by_key == {})
+
+
 async def test_at_most_ten_subscriptions_and_the_others_go_on(server: RunningServer) -> None:
     websocket = await server.socket(server.key("sales").text)
     for number in range(11):

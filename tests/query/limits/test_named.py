@@ -88,6 +88,7 @@ ELSEWHERE = {
     "record_bytes_a_minute",
     "connection_init_timeout",
     "bodies_a_key",
+    "request_bytes_a_key",
 }
 """Reached in tests/http/live and tests/security/threats/test_fair_shares.py."""
 

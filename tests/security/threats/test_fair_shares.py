@@ -59,6 +59,37 @@ async def test_requests_of_one_key_that_hang_leave_places_to_others(open_server:
     assert "`concurrency_a_key` of 4, come again in 1 s" in own.body["errors"][0]["message"]
 
 
+async def test_the_bytes_of_one_key_under_way_are_bounded(open_server: OpenServer) -> None:
+    odd = HookedConnector(acme.sources()["internal"], hang)
+    limits = Limits(body_bytes=1_000, request_bytes_a_key=1_500)
+    server: RunningServer = await open_server({"internal": odd}, rate_limits=limits)
+    limiter, large = server.app_state.rate_limiter, SLOW + " " * 800
+    hanging = asyncio.create_task(server.ask(large))
+    await wait_until(lambda: limiter.in_flight == 1)
+    own, small, other = await server.ask(ME + " " * 800), await server.ask(ME), await server.ask(ME, "finance")
+    hanging.cancel()
+    await wait_until(lambda: limiter.in_flight == 0)
+    assert (own.status, small.status, other.status) == (429, 200, 200)
+    assert "`request_bytes_a_key` of 1500, come again in 1 s" in own.body["errors"][0]["message"]
+    assert ((await server.ask(ME + " " * 800)).status, limiter.bytes_by_key) == (200, {})
+
+
+async def test_large_plans_are_carried_out_two_at_a_time_for_a_person(open_server: OpenServer) -> None:
+    odd = HookedConnector(acme.sources()["internal"], hang)
+    limits = Limits(aliases_max=1_000)
+    server: RunningServer = await open_server({"internal": odd}, limits=limits, rate_limits=acme.UNLIMITED_RATES)
+    slots = server.app_state.executor.engine.large_operations
+    fields = " ".join(f"f{number}: name" for number in range(400))
+    hanging = [asyncio.create_task(server.ask(f"{{ customer(id: {id}) {{ {fields} }} }}")) for id in range(1, 5)]
+    await wait_until(lambda: len(slots.queue) == 2)
+    small, other = await server.ask(ME), await server.ask(ME, "finance")
+    held = slots.held.total()
+    for task in hanging:
+        task.cancel()
+    await wait_until(lambda: slots.held.total() == 0)
+    assert (small.status, other.status, held) == (200, 200, 2)
+
+
 async def test_the_bytes_that_a_key_writes_to_the_records_are_bounded(open_server: OpenServer) -> None:
     server: RunningServer = await open_server(rate_limits=replace(acme.UNLIMITED_RATES, record_bytes_a_minute=2_000))
     wordy = "{ me { " + " ".join(f"a{number}: email" for number in range(150)) + " } }"

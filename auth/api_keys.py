@@ -1,9 +1,10 @@
 """Create, rotate, extend, list and revoke API keys: one for each user, with at most two secrets that are valid."""
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Connection, Row, and_, delete, exists, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
@@ -21,6 +22,8 @@ from auth.users import find_user, find_user_or_none
 from onedoor.errors import ConfigurationError, build_unknown_name_error
 from onedoor.storage.database import MetadataDatabase
 from onedoor.storage.tables import MICROSECOND, UNIX_EPOCH, key_table, user_table
+
+KEYS_PER_QUERY = 500
 
 log = logging.getLogger("onedoor.keys")
 
@@ -195,6 +198,30 @@ def find_key_id(database: MetadataDatabase, user: str, purpose: str = "revoke") 
     if key_id is None:
         raise ConfigurationError(f"`{user}` has no key to {purpose}")
     return str(key_id)
+
+
+class SecretNumber(NamedTuple):
+    """Which secret of which key."""
+
+    key_id: str
+    secret: int
+
+
+def find_ended_secrets(database: MetadataDatabase, secrets: Collection[SecretNumber]) -> frozenset[SecretNumber]:
+    """Return those of the secrets that are not valid any more: the key, the secret or the user has ended."""
+    ids, now = sorted({secret.key_id for secret in secrets}), database.now()
+    valid: set[SecretNumber] = set()
+    with database.read_connection() as connection:
+        for start in range(0, len(ids), KEYS_PER_QUERY):
+            is_open = and_(
+                key_table.c.id.in_(ids[start : start + KEYS_PER_QUERY]), key_table.c.revoked_at.is_(None),
+                key_table.c.expires_at > now, user_table.c.deactivated_at.is_(None),
+            )  # fmt: skip
+            for key in connection.execute(select(key_table).join(user_table).where(is_open)):
+                valid.add(SecretNumber(key.id, key.secret))
+                if key.previous_secret is not None and (key.previous_until is None or now < key.previous_until):
+                    valid.add(SecretNumber(key.id, key.previous_secret))
+    return frozenset(secrets) - valid
 
 
 def is_valid_key(database: MetadataDatabase, key_id: str) -> bool:

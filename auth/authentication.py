@@ -3,7 +3,7 @@
 import asyncio
 import time
 from asyncio import Future
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -15,7 +15,7 @@ from cachetools import TTLCache
 from sqlalchemy import bindparam, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from auth.api_keys import USE_RESOLUTION, KeyUse, record_key_use
+from auth.api_keys import USE_RESOLUTION, KeyUse, SecretNumber, find_ended_secrets, record_key_use
 from auth.grant_store import load_held_grants
 from auth.grants import HeldGrant, find_ended
 from auth.groups import Groups, find_groups
@@ -119,8 +119,10 @@ class Authenticator:
         now: Callable[[], datetime],
         monotonic: Callable[[], float] = time.monotonic,
         record_use: Callable[[KeyUse], None] | None = None,
+        find_ended: Callable[[Collection[SecretNumber]], Collection[SecretNumber]] = lambda _: (),
     ) -> None:
         """Authenticate by what `look_up` finds; `record_use` is given uses that are due, in a thread of its own."""
+        self._find_ended = find_ended
         self._look_up, self._compute_digest, self._now, self._record_use = look_up, compute_digest, now, record_use
         self._lookups: TTLCache[bytes, Future[KeyRecord | None]] = TTLCache(
             LOOKUPS_MAX, LOOKUP_MAX_AGE_SECONDS, timer=monotonic
@@ -140,6 +142,17 @@ class Authenticator:
             return None
         principal = secret.principal
         return drop_grants(principal, find_ended(principal.grants, self._now())) if principal.grants else principal
+
+    async def find_ended(self, secrets: Collection[SecretNumber]) -> Collection[SecretNumber]:
+        """Return those of the secrets that are not valid any more. Raises MetadataDatabaseUnavailable."""
+        looking = asyncio.get_running_loop().run_in_executor(self._threads, self._find_ended, secrets)
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                return await looking
+        except TimeoutError:
+            raise MetadataDatabaseUnavailable("the metadata database is too slow") from None
+        except SQLAlchemyError:
+            raise MetadataDatabaseUnavailable("the metadata database does not answer") from None
 
     async def _wait_for_lookup(self, key_id: str, digest: bytes) -> KeyRecord | None:
         """Return the result of a look-up. Raises MetadataDatabaseUnavailable where it takes too long."""
@@ -186,6 +199,7 @@ def open_authenticator(
         now=database.now,
         monotonic=monotonic,
         record_use=partial(record_key_use, database),
+        find_ended=partial(find_ended_secrets, database),
     )
 
 

@@ -366,6 +366,7 @@ async def open_app(settings: Settings, company: Company, *, start_jobs: bool = F
             scim=open_scim(settings.directory, database, company.groups),
         )
         stack.callback(app_state.turned_away.flush)
+        stack.push_async_callback(app_state.key_watch.close)
         yield app_state
 
 

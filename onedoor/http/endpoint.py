@@ -1,11 +1,13 @@
 """Serve /graphql over HTTP, and hand requests that ask for an event stream to `event_stream`."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from onedoor.http.cors import build_preflight_headers
 from onedoor.http.event_stream import serve_event_stream
-from onedoor.http.lifecycle import admit, execute_request, record_response
+from onedoor.http.key_watch import KeyRevoked
+from onedoor.http.lifecycle import REVOKED, admit, execute_request, record_response
 from onedoor.http.negotiation import accepts_event_stream, choose_media_type
 from onedoor.http.rate_limit import ByteReservation
 from onedoor.http.requests import (
@@ -17,7 +19,7 @@ from onedoor.http.requests import (
     parse_head,
     parse_http_request,
     read_body,
-    until_disconnect,
+    until_interrupted,
 )
 from onedoor.http.responses import HTTPResponse, Send, send_response
 from onedoor.http.state import AppState
@@ -92,8 +94,18 @@ async def _execute_in_place(app_state: AppState, context: RequestContext, receiv
     if rejection is not None:
         return await record_response(app_state, context, rejection)
     with app_state.rate_limiter.hold_place(key_id):
-        work = until_disconnect(execute_request(app_state, context), receive)
+        work = _execute_until_interrupted(app_state, context, receive)
         return await record_response(app_state, context, await app_state.executor.conclude(context, work))
+
+
+async def _execute_until_interrupted(app_state: AppState, context: RequestContext, receive: Receive) -> Conclusion:
+    """Execute a request unless its client leaves or its key is ended. Raises ClientDisconnected."""
+    assert context.principal is not None
+    watch = partial(app_state.key_watch.wait_until_revoked, context.principal)
+    try:
+        return await until_interrupted(execute_request(app_state, context), receive, watch)
+    except KeyRevoked:
+        return REVOKED
 
 
 def _wants_event_stream(context: RequestContext, limits: Limits) -> bool:

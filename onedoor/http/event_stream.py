@@ -7,14 +7,16 @@ from typing import Any
 import orjson
 
 from onedoor.errors import GraphQLErrorInfo
-from onedoor.http.lifecycle import UNAUTHENTICATED, execute_request, record_response
+from onedoor.http.key_watch import KeyRevoked
+from onedoor.http.lifecycle import REVOKED, UNAUTHENTICATED, execute_request, record_response
 from onedoor.http.negotiation import EVENT_STREAM
 from onedoor.http.rate_limit import build_limit_conclusion
 from onedoor.http.requests import Receive, RequestContext, is_subscription
 from onedoor.http.responses import Send, build_common_headers, format_error, send_response
 from onedoor.http.state import AppState
-from onedoor.http.subscription_stream import KeyRevoked, SubscriptionStream, build_reauthenticate, watch_key
+from onedoor.http.subscription_stream import ConnectionKey, SubscriptionStream
 from onedoor.query.audited import KEYS_UNAVAILABLE, Conclusion
+from onedoor.runtime.concurrency import run_unless
 from onedoor.storage.database import MetadataDatabaseUnavailable
 
 COMPLETE_EVENT = b"event: complete\ndata: \n\n"
@@ -63,10 +65,20 @@ async def _send_single_result(app_state: AppState, context: RequestContext, even
         await send_response(response, events.send, context, app_state.allowed_origins)
         return
     with app_state.rate_limiter.hold_place(context.principal.key_id):
-        conclusion = await app_state.executor.conclude(context, execute_request(app_state, context))
+        conclusion = await app_state.executor.conclude(context, _execute_until_revoked(app_state, context))
         response = await record_response(app_state, context, conclusion)
     await events.send_next(response.body)
     await events.send_end(())
+
+
+async def _execute_until_revoked(app_state: AppState, context: RequestContext) -> Conclusion:
+    assert context.principal is not None
+    try:
+        return await run_unless(
+            app_state.key_watch.wait_until_revoked(context.principal), execute_request(app_state, context)
+        )
+    except KeyRevoked:
+        return REVOKED
 
 
 async def _follow_subscription(
@@ -75,16 +87,16 @@ async def _follow_subscription(
     def set_conclusion_if_cancelled(conclusion: Conclusion) -> None:
         context.conclusion_if_cancelled = conclusion
 
-    reauthenticate = build_reauthenticate(app_state, context.head.api_key, set_conclusion_if_cancelled)
+    key = ConnectionKey(app_state=app_state, api_key=context.head.api_key, on_failure=set_conclusion_if_cancelled)
     stream = SubscriptionStream(
         app_state=app_state,
         context=context,
-        reauthenticate=reauthenticate,
+        reauthenticate=key.reauthenticate,
         deliver=events.send_next,
         on_start=events.start,
     )
     watchers = (
-        watch_key(reauthenticate),
+        key.watch(),
         events.send_heartbeats(app_state.limits.heartbeat_seconds),
         _wait_for_disconnect(receive),
         _wait_for_shutdown(app_state.active_streams.shutting_down),

@@ -11,9 +11,12 @@ from onedoor.errors import ErrorCode, HTTPError
 from onedoor.exports.job import Download, open_download
 from onedoor.exports.models import ExportStopped
 from onedoor.http.audited_route import AuditedRoute
+from onedoor.http.key_watch import KeyRevoked
 from onedoor.http.requests import READ_METHODS, RequestContext
 from onedoor.http.responses import ALL_METHODS, build_common_headers
 from onedoor.http.state import AppState
+from onedoor.runtime.concurrency import run_unless
+from onedoor.storage.database import MetadataDatabaseUnavailable
 
 log = logging.getLogger("onedoor.http")
 
@@ -68,10 +71,15 @@ class DownloadResponse(Response):
         assert self.context.principal is not None
         with self.app_state.rate_limiter.hold_share(self.context.principal.key_id):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            revocation = self.app_state.key_watch.wait_until_revoked(self.context.principal)
             try:
-                async for chunk in self.download.chunks:
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            except ExportStopped as stopped:
-                log.error("request %s was cut off: %s", self.context.id, orjson.dumps(stopped.reason).decode())
+                await run_unless(revocation, self._send_chunks(send))
+            except (ExportStopped, KeyRevoked, MetadataDatabaseUnavailable) as stopped:
+                reason = stopped.reason if isinstance(stopped, ExportStopped) else "its key opens no more"
+                log.error("request %s was cut off: %s", self.context.id, orjson.dumps(reason).decode())
                 return
             await send({"type": "http.response.body", "body": b""})
+
+    async def _send_chunks(self, send: Send) -> None:
+        async for chunk in self.download.chunks:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})

@@ -25,6 +25,19 @@ UNAUTHENTICATED = Conclusion(
 )
 
 
+REVOKED = Conclusion(
+    outcome=AuditOutcome.UNAUTHENTICATED,
+    status=401,
+    errors=(
+        GraphQLErrorInfo(
+            code=ErrorCode.UNAUTHENTICATED,
+            message="the key was ended while this was under way, ask again with a valid one",
+        ),
+    ),
+    headers={"www-authenticate": "Bearer"},
+)
+
+
 async def admit(
     app_state: AppState, context: RequestContext, reservation: ByteReservation | None = None, byte_count: int = 0
 ) -> Conclusion | None:

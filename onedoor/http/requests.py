@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 from urllib.parse import parse_qsl
 
 import orjson
@@ -12,6 +12,7 @@ from graphql import DocumentNode, GraphQLSyntaxError, OperationDefinitionNode, O
 
 from onedoor.audit.record import Surface
 from onedoor.errors import ClientDisconnected, ErrorCode, GraphQLErrorInfo, HTTPError, RequestRejected
+from onedoor.http.key_watch import KeyRevoked
 from onedoor.http.negotiation import (
     EVENT_STREAM,
     GRAPHQL_JSON,
@@ -219,27 +220,47 @@ def _build_body_too_large(limits: Limits) -> HTTPError:
     return HTTPError(413, f"the body is over the limit `body_bytes` of {limits.body_bytes}, ask for less at once")
 
 
-async def until_disconnect(work: Coroutine[Any, Any, Result], receive: Receive) -> Result:
-    """Run `work`, cancelling it, down to the connectors, when the client disconnects.
+Watch: TypeAlias = Callable[[], Awaitable[object]]
+"""Waits until the key of the work is ended, and raises KeyRevoked."""
 
-    Raises ClientDisconnected. Cancellation that arrives after `work` has finished belongs to the next request.
+
+async def never_stop() -> None:
+    """Wait for ever."""
+    await asyncio.get_running_loop().create_future()
+
+
+async def until_interrupted(work: Coroutine[Any, Any, Result], receive: Receive, watch: Watch = never_stop) -> Result:
+    """Run `work`, cancelling it, down to the connectors, when the client disconnects or `watch` raises KeyRevoked.
+
+    Raises ClientDisconnected, KeyRevoked. Cancellation that arrives after `work` has finished belongs to the next
+    request.
     """
     task = EagerTask(work)
     if task.done:
         return await task.wait()
-    with _DisconnectWatcher(receive):
+    with _Interrupter(receive, watch):
         return await task.wait()
 
 
-class _DisconnectWatcher:
-    """Cancels the task it was entered in when the client disconnects, and raises ClientDisconnected then."""
+class _Interrupter:
+    """Cancels the task it was entered in when there is a reason to, and raises that reason then."""
 
-    __slots__ = ("_cancelling_before", "_delayed_start", "_disconnect", "_is_over", "_receive", "_task", "disconnected")
+    __slots__ = (
+        "_cancelling_before",
+        "_delayed_start",
+        "_is_over",
+        "_reason",
+        "_receive",
+        "_task",
+        "_watch",
+        "_watches",
+    )
 
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._disconnect: asyncio.Future[None] | None = None
-        self.disconnected = self._is_over = False
+    def __init__(self, receive: Receive, watch: Watch) -> None:
+        self._receive, self._watch = receive, watch
+        self._watches: tuple[asyncio.Future[object], ...] = ()
+        self._reason: BaseException | None = None
+        self._is_over = False
 
     def __enter__(self) -> None:
         task = asyncio.current_task()
@@ -251,25 +272,30 @@ class _DisconnectWatcher:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._delayed_start.cancel()
         self._is_over = True
-        if self._disconnect is not None:
-            self._disconnect.cancel()
-        if self.disconnected and self._task.uncancel() <= self._cancelling_before and kind is asyncio.CancelledError:
-            raise ClientDisconnected from error
+        for watch in self._watches:
+            watch.cancel()
+        if self._reason is None:
+            return
+        if self._task.uncancel() <= self._cancelling_before and kind is asyncio.CancelledError:
+            raise self._reason from error
 
     def _start_watching(self) -> None:
-        self._disconnect = asyncio.ensure_future(_wait_for_disconnect(self._receive))
-        self._disconnect.add_done_callback(self._on_disconnect)
+        self._watches = tuple(map(asyncio.ensure_future, (_wait_for_disconnect(self._receive), self._watch())))
+        for watch in self._watches:
+            watch.add_done_callback(self._interrupt)
 
-    def _on_disconnect(self, disconnect: "asyncio.Future[None]") -> None:
+    def _interrupt(self, watch: "asyncio.Future[object]") -> None:
         """Cancel the work, unless it ended meanwhile: what comes after it is not ours to cancel."""
-        if not self._is_over and not disconnect.cancelled() and disconnect.exception() is None:
-            self.disconnected = True
+        reason = None if watch.cancelled() else watch.exception()
+        if isinstance(reason, ClientDisconnected | KeyRevoked) and not self._is_over and self._reason is None:
+            self._reason = reason
             self._task.cancel()
 
 
 async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+    raise ClientDisconnected
 
 
 def check_get_is_query(method: str, request: GraphQLRequest, limits: Limits) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from auth.authentication import Authenticator
 from onedoor.exports.models import ExportStore
 from onedoor.http.health import HealthCheck
+from onedoor.http.key_watch import KeyWatch
 from onedoor.http.persisted_documents import PersistedDocuments
 from onedoor.http.rate_limit import RateLimiter
 from onedoor.http.turned_away import TurnedAwayRecords
@@ -73,9 +74,11 @@ class AppState:
 
     turned_away: TurnedAwayRecords = field(init=False)
     """The records of those who have no key, or too many requests."""
+    key_watch: KeyWatch = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "turned_away", TurnedAwayRecords(self.executor))
+        object.__setattr__(self, "key_watch", KeyWatch(self.authenticator.find_ended))
 
     @property
     def engine(self) -> QueryEngine:

@@ -1,8 +1,8 @@
 """Run a subscription: deliver the result of each event, and record its start, its events and its end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from auth.authentication import Principal
@@ -10,6 +10,7 @@ from auth.grants import GrantEnded, HeldGrant
 from onedoor.audit.log import AuditLogUnavailable
 from onedoor.audit.record import AuditOutcome, Surface
 from onedoor.errors import ConnectorError, ErrorCode, GraphQLErrorInfo
+from onedoor.http.key_watch import KeyRevoked
 from onedoor.http.lifecycle import UNAUTHENTICATED, apply_request_extensions
 from onedoor.http.requests import RequestContext, begin_request
 from onedoor.http.responses import encode_conclusion
@@ -21,9 +22,6 @@ from onedoor.runtime.call_context import build_call_context, use_call_context
 from onedoor.runtime.concurrency import run_unless
 from onedoor.runtime.pubsub import SlowConsumer
 from onedoor.storage.database import MetadataDatabaseUnavailable
-
-KEY_RECHECK_SECONDS = 2.0
-"""How often a key is looked up again while nothing happens; the authenticator remembers it for another second."""
 
 GRANT_RECHECK_SECONDS = 1.0
 """How often it is checked that the grants under which a subscription began are still held."""
@@ -45,10 +43,6 @@ Reauthenticate = Callable[[], Awaitable[Principal]]
 """Returns the principal as they are now. Raises KeyRevoked, MetadataDatabaseUnavailable."""
 
 Deliver = Callable[[bytes], Awaitable[None]]
-
-
-class KeyRevoked(Exception):
-    """The key with which the connection began is no longer valid."""
 
 
 async def ignore_start() -> None:
@@ -173,33 +167,44 @@ class SubscriptionStream:
         return context
 
 
-def build_reauthenticate(
-    app_state: AppState, api_key: str | None, on_failure: Callable[[Conclusion], object]
-) -> Reauthenticate:
-    """Build a function that looks a key up again.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionKey:
+    """The key with which a connection began.
 
-    Before it raises, it calls `on_failure` with what that makes of everything that goes on with the key.
+    Before its methods raise, they call `on_failure` with what that makes of everything that goes on with the key.
     """
 
-    async def reauthenticate() -> Principal:
-        try:
-            principal = await app_state.authenticator.authenticate(api_key)
-        except MetadataDatabaseUnavailable:
-            on_failure(KEYS_UNAVAILABLE)
-            raise
-        if principal is None:
-            on_failure(UNAUTHENTICATED)
-            raise KeyRevoked
+    app_state: AppState
+    api_key: str | None
+    on_failure: Callable[[Conclusion], object]
+
+    async def reauthenticate(self) -> Principal:
+        """Look the key up again. Raises KeyRevoked, MetadataDatabaseUnavailable."""
+        with self._concluding_failures():
+            principal = await self.app_state.authenticator.authenticate(self.api_key)
+            if principal is None:
+                raise KeyRevoked
         return principal
 
-    return reauthenticate
+    async def watch(self) -> None:
+        """Raise KeyRevoked within a second of the end of the key, though nothing happens.
 
+        Raises MetadataDatabaseUnavailable.
+        """
+        principal = await self.reauthenticate()
+        with self._concluding_failures():
+            await self.app_state.key_watch.wait_until_revoked(principal)
 
-async def watch_key(reauthenticate: Reauthenticate) -> None:
-    """Raise KeyRevoked soon after the key stops being valid, though nothing happens."""
-    while True:
-        await asyncio.sleep(KEY_RECHECK_SECONDS)
-        await reauthenticate()
+    @contextmanager
+    def _concluding_failures(self) -> Iterator[None]:
+        try:
+            yield
+        except KeyRevoked:
+            self.on_failure(UNAUTHENTICATED)
+            raise
+        except MetadataDatabaseUnavailable:
+            self.on_failure(KEYS_UNAVAILABLE)
+            raise
 
 
 async def watch_grants(engine: QueryEngine, held: Sequence[HeldGrant]) -> None:

@@ -15,6 +15,7 @@ from auth.authentication import Principal
 from onedoor.audit.record import AuditOutcome, Surface
 from onedoor.errors import HTTPError, RequestRejected
 from onedoor.http.cors import DEFAULT_PORTS, normalize_origin
+from onedoor.http.key_watch import KeyRevoked
 from onedoor.http.lifecycle import admit, execute_request, record_response
 from onedoor.http.negotiation import GRAPHQL_JSON
 from onedoor.http.persisted_documents import resolve_document
@@ -31,13 +32,7 @@ from onedoor.http.requests import (
 )
 from onedoor.http.responses import HTTPResponse, Send, build_headers, encode_refusal, format_error
 from onedoor.http.state import AppState
-from onedoor.http.subscription_stream import (
-    KeyRevoked,
-    Reauthenticate,
-    SubscriptionStream,
-    build_reauthenticate,
-    watch_key,
-)
+from onedoor.http.subscription_stream import ConnectionKey, Reauthenticate, SubscriptionStream
 from onedoor.query.audited import Conclusion
 from onedoor.storage.database import MetadataDatabaseUnavailable
 
@@ -187,11 +182,11 @@ class WebSocketConnection:
         closed = WebSocketClosed(None)
         try:
             async with asyncio.TaskGroup() as group:
-                reauthenticate = await self._wait_for_init()
-                group.create_task(watch_key(reauthenticate))
+                key = await self._wait_for_init()
+                group.create_task(key.watch())
                 await self._send_text(ACK)
                 while True:
-                    await self._handle_message(await self._receive_message(), reauthenticate, group)
+                    await self._handle_message(await self._receive_message(), key.reauthenticate, group)
         except* (WebSocketClosed, KeyRevoked, MetadataDatabaseUnavailable, OSError) as ended:
             closed = _map_to_close(ended.exceptions[0])
         return closed
@@ -202,7 +197,7 @@ class WebSocketConnection:
     async def _send_text(self, text: str) -> None:
         await self.send({"type": "websocket.send", "text": text})
 
-    async def _wait_for_init(self) -> Reauthenticate:
+    async def _wait_for_init(self) -> ConnectionKey:
         """Wait for `connection_init`, and for a valid key in the head or in it. Raises WebSocketClosed."""
         seconds = self.app_state.limits.connection_init_timeout
         try:
@@ -220,7 +215,9 @@ class WebSocketConnection:
             raise WebSocketClosed(CloseCode.UNAUTHENTICATED, "begin with `connection_init`")
         self.head = parse_head_with_init(self.scope, message.payload)
         await self._check_key(begin_request(self.head, Surface.WEBSOCKET))
-        return build_reauthenticate(self.app_state, self.head.api_key, self._set_conclusion_if_cancelled)
+        return ConnectionKey(
+            app_state=self.app_state, api_key=self.head.api_key, on_failure=self._set_conclusion_if_cancelled
+        )
 
     async def _check_key(self, context: RequestContext) -> None:
         """Record a connection that is turned away. Raises WebSocketClosed, MetadataDatabaseUnavailable."""

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from onedoor.http.requests import until_disconnect
+from onedoor.http.requests import until_interrupted
 
 
 async def test_a_client_that_leaves_as_the_work_ends_stops_nothing_after_it() -> None:
@@ -20,6 +20,6 @@ async def test_a_client_that_leaves_as_the_work_ends_stops_nothing_after_it() ->
         await asyncio.sleep(0)
         return 7
 
-    assert await until_disconnect(work(), receive) == 7
+    assert await until_interrupted(work(), receive) == 7
     for _ in range(3):
         await asyncio.sleep(0)

@@ -181,8 +181,8 @@ RESERVED_TYPES = frozenset(
     {
         "Query", "Mutation", "Subscription", "Int", "Float", "String", "Boolean", "ID", "BigInt", "Decimal", "Date",
         "DateTime", "PageInfo", "Direction", "GroupBy", "TimeGroupBy", "DateGroupBy", "Many", "One", "ById", "Computed",
-        "StrEnum", "Key", "Me", "Request", "RequestOutcome", "Job", "JobLine", "JobFile", "JobState", "JobLineKind",
-        "ChangeVerb", "ChangeState", "UserAccount", "GroupMembership", "MembershipSource", "ApiKey",
+        "StrEnum", "Key", "Me", "MyMembership", "Request", "RequestOutcome", "Job", "JobLine", "JobFile", "JobState",
+        "JobLineKind", "ChangeVerb", "ChangeState", "UserAccount", "GroupMembership", "MembershipSource", "ApiKey",
         "IssuedApiKey", "AdministrativeChange", "UserImport", "UserImportLine", "ImportOutcome", "ExportFormat",
         "FileUpload", "Json", "JSON", "Access", "Group", "GroupSensitivity", "Simulation", "SimulatedField",
         "PolicyDiff", "RuleChange", "DecisionChange",

@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 
 from auth import api_keys, users
+from auth.attribution import UNATTRIBUTED
+from auth.memberships import MembershipKey, confirm_membership
+from auth.policy import decide
 from onedoor.administration.actions import ACTS
 from tests.administration.conftest import Office
 
@@ -238,3 +241,37 @@ async def test_nobody_else_sees_users(office: Office) -> None:
     key = office.add("ada", "finance")
     result = await office.ask(key, "{ userAccounts { nodes { email } } apiKeys { nodes { id } } }")
     assert [error.code for error in result.errors] == ["FORBIDDEN"] * 2
+
+
+async def test_everybody_sees_who_they_are_and_where_their_groups_come_from(office: Office, admin: str) -> None:
+    key = office.add("ada", "finance")
+    users.set_attributes(office.database, ADA, {"customer": ("20",)})
+    by_directory = MembershipKey(person_id=users.find_user_id(office.database, ADA), group="sales", source="ldap")
+    with office.database.write_transaction() as connection:
+        confirm_membership(connection, by_directory, now=office.database.now(), attribution=UNATTRIBUTED)
+    query = (
+        "{ me { firstName lastName groups isAdmin attributes memberships { nodes { group source } } key { secret } } }"
+    )
+    assert (await office.ask(key, query)).data["me"] == {
+        "firstName": "Ada", "lastName": "Example", "groups": ["everyone", "finance", "sales"], "isAdmin": False,
+        "attributes": {"customer": ["20"]}, "key": {"secret": 1},
+        "memberships": {"nodes": [
+            {"group": "everyone", "source": "LOCAL"}, {"group": "finance", "source": "LOCAL"},
+            {"group": "sales", "source": "LDAP"},
+        ]},
+    }  # fmt: skip
+    assert (await office.ask(admin, "{ me { isAdmin } }")).data["me"] == {"isAdmin": True}
+
+
+async def test_being_an_administrator_opens_no_data(office: Office, admin: str) -> None:
+    schema, policy = office.app_state.engine.catalog.schema, office.app_state.engine.catalog.policy
+    groups = frozenset({"everyone", "user-administration"})
+    opened = {
+        type for type, *_ in policy.requirements
+        if type in schema.type_map and decide(policy, (type, "id"), groups).allowed
+    } & office.app_state.engine.catalog.mappings.keys()  # fmt: skip
+    without = {type for type in opened if decide(policy, (type, "id"), frozenset({"everyone"})).allowed}
+    assert opened - without == {
+        "UserAccount", "GroupMembership", "ApiKey", "AdministrativeChange", "UserImport", "UserImportLine",
+        "Simulation", "SimulatedField",
+    }  # fmt: skip

@@ -3,12 +3,14 @@
 import json
 import os
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from auth.api_keys import SecretNumber
 from auth.authentication import Authenticator, Principal, open_authenticator
 from onedoor.exports.models import ExportRequest, Format
 from onedoor.exports.plan import start_export
@@ -142,6 +144,9 @@ class CountingAuthenticator:
 
     of: Authenticator
     judged: int = 0
+
+    async def find_ended(self, secrets: Collection[SecretNumber]) -> Collection[SecretNumber]:
+        return await self.of.find_ended(secrets)
 
     async def authenticate(self, api_key: str | None) -> Principal | None:
         self.judged += 1

@@ -6,6 +6,7 @@ from enum import StrEnum
 import strawberry
 
 from onedoor.schema.annotations import ById, Json, Many, One, allow, owned, with_input
+from onedoor.schema.builtin.me import MembershipSource
 
 READERS = allow("user-administration", "access-review", "audit")
 
@@ -47,14 +48,6 @@ class UserAccount:
     changes: Many["AdministrativeChange"] = strawberry.field(
         description="What was changed of the user, the memberships and the keys."
     )
-
-
-@strawberry.enum(description="What says that a user is in a group: an administrator, or a directory.")
-class MembershipSource(StrEnum):
-    LOCAL = "local"
-    SCIM = "scim"
-    LDAP = "ldap"
-    OIDC = "oidc"
 
 
 @strawberry.type(

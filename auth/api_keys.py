@@ -234,6 +234,12 @@ def is_valid_key(database: MetadataDatabase, key_id: str) -> bool:
         return connection.execute(select(key_table.c.id).join(user_table).where(is_open)).first() is not None
 
 
+def has_valid_key(database: MetadataDatabase, person_id: str) -> bool:
+    """Whether a person has a key that is valid now."""
+    with database.read_connection() as connection:
+        return _find_valid_key(connection, database, person_id) is not None
+
+
 def list_keys(
     database: MetadataDatabase, *, user: str | None = None, expiring_before: datetime | None = None
 ) -> tuple[KeyInfo, ...]:

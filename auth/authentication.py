@@ -18,11 +18,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from auth.api_keys import USE_RESOLUTION, KeyUse, SecretNumber, find_ended_secrets, record_key_use
 from auth.grant_store import load_held_grants
 from auth.grants import HeldGrant, find_ended
-from auth.groups import Groups, find_groups
-from auth.key_format import PLACEHOLDER_KEY, hash_secret, is_same_digest, parse_key
-from auth.memberships import Membership, read_membership
+from auth.groups import EVERYONE, Groups, find_groups
+from auth.key_format import CLAIM_PREFIX, PLACEHOLDER_KEY, hash_secret, is_same_digest, parse_claim, parse_key
+from auth.memberships import Membership, MembershipSource, read_membership
 from auth.users import Attributes, load_attributes
 from onedoor.storage.database import TIMEOUT_SECONDS, MetadataDatabase, MetadataDatabaseUnavailable
+from onedoor.storage.directory_tables import key_claim_table
 from onedoor.storage.tables import key_table, membership_table, user_table
 
 
@@ -63,6 +64,20 @@ def drop_grants(principal: Principal, ended: Sequence[HeldGrant]) -> Principal:
         groups=principal.groups - {grant.group for grant in ended},
         grants=tuple(grant for grant in principal.grants if grant not in ended),
     )
+
+
+def name_directory(source: MembershipSource) -> str:
+    """Return the name under which a directory stands in records; the id of a person never holds a colon."""
+    return f"directory:{source}"
+
+
+def build_directory_principal(source: MembershipSource, now: datetime) -> Principal:
+    """Build the principal that stands for a directory: it is in no group and holds no key."""
+    name = name_directory(source)
+    return Principal(
+        person_id=name, first_name=name, last_name="", email="", groups=frozenset(), grants=(), key_id=name,
+        key_created=now, key_expires=now,
+    )  # fmt: skip
 
 
 LOOKUP_MAX_AGE_SECONDS = 1.0
@@ -132,7 +147,7 @@ class Authenticator:
 
     async def authenticate(self, text: str | None) -> Principal | None:
         """Return the principal of a key, or None where it is not valid. Raises MetadataDatabaseUnavailable."""
-        parsed_key = parse_key(text)
+        parsed_key = parse_key(text) or parse_claim(text)
         key = parsed_key or PLACEHOLDER_KEY
         digest = self._compute_digest(key.secret)
         lookup = self._lookups.get(key.id.encode() + digest)
@@ -240,8 +255,11 @@ KEY_AND_USER_QUERY = (
 def look_up_key(database: MetadataDatabase, groups: Groups, key_id: str) -> KeyRecord | None:
     """Look up a key, its user, their memberships and grants; a service is disabled without its owner.
 
-    Blocks: call it in a thread. Raises MetadataDatabaseUnavailable.
+    The id may be that of a code that is exchanged for a key. Blocks: call it in a thread. Raises
+    MetadataDatabaseUnavailable.
     """
+    if key_id.startswith(CLAIM_PREFIX):
+        return look_up_claim(database, key_id)
     try:
         with database.read_connection() as connection:
             rows = connection.execute(KEY_AND_USER_QUERY, {"id": key_id}).all()
@@ -268,6 +286,28 @@ def look_up_key(database: MetadataDatabase, groups: Groups, key_id: str) -> KeyR
         or (row.owner_group is not None and row.owner_group not in groups.names),
         awaits_first_use=row.previous_digest is not None and row.previous_until is None,
     )
+
+
+def look_up_claim(database: MetadataDatabase, claim_id: str) -> KeyRecord | None:
+    """Look up a code that is exchanged for a key, and its user, who by it is in the group `everyone` alone.
+
+    Raises MetadataDatabaseUnavailable.
+    """
+    statement = select(key_claim_table, user_table).join(user_table).where(key_claim_table.c.id == claim_id)
+    try:
+        with database.read_connection() as connection:
+            row = connection.execute(statement).first()
+    except SQLAlchemyError as reason:
+        raise MetadataDatabaseUnavailable("the metadata database does not answer") from reason
+    if row is None:
+        return None
+    principal = Principal(
+        person_id=row.person_id, first_name=row.first_name, last_name=row.last_name, email=row.email,
+        groups=frozenset({EVERYONE}), grants=(), key_id=claim_id, key_created=row.created_at,
+        key_expires=row.expires_at, key_used=database.now(),
+    )  # fmt: skip
+    is_over = row.used_at is not None or row.revoked_at is not None or row.deactivated_at is not None
+    return KeyRecord(current=KeySecret(digest=row.digest, principal=principal), disabled=is_over)
 
 
 def _build_former_secret(row: Any, principal: Principal) -> KeySecret | None:

@@ -43,6 +43,11 @@ DEFAULT_KEY_DAYS = 90
 
 KEY_PATTERN = re.compile(r"od_([0-9A-Za-z]{12})_([0-9A-Za-z]{43})_([0-9A-Za-z]{6})")
 
+CLAIM_PREFIX = "oc_"
+"""Begins a code that is exchanged for a key, and its id."""
+
+CLAIM_PATTERN = re.compile(r"(oc_[0-9A-Za-z]{12})_([0-9A-Za-z]{43})_([0-9A-Za-z]{6})")
+
 BASE62_PAIRS = tuple(high + low for high in BASE62_ALPHABET for low in BASE62_ALPHABET)
 
 KEY_LENGTH = len("od___") + ID_LENGTH + SECRET_LENGTH + CHECKSUM_LENGTH
@@ -92,6 +97,20 @@ def parse_key(text: str | None) -> ApiKey | None:
         return None
     match = KEY_PATTERN.fullmatch(text)
     if match is None or compute_checksum(text[: -CHECKSUM_LENGTH - 1]) != match[3]:
+        return None
+    return ApiKey(id=match[1], secret=match[2])
+
+
+def format_claim(code: ApiKey) -> str:
+    """Format a code that is exchanged for a key as its person is sent it."""
+    body = f"{code.id}_{code.secret}"
+    return f"{body}_{compute_checksum(body)}"
+
+
+def parse_claim(text: str | None) -> ApiKey | None:
+    """Parse any text as a code; None where its shape or its checksum is wrong."""
+    match = CLAIM_PATTERN.fullmatch(text or "")
+    if match is None or compute_checksum(match[0][: -CHECKSUM_LENGTH - 1]) != match[3]:
         return None
     return ApiKey(id=match[1], secret=match[2])
 

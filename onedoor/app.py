@@ -5,7 +5,7 @@ import hmac
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,17 +13,15 @@ from functools import cache, partial
 from importlib import import_module
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
-from fastapi import APIRouter
 from graphql import GraphQLSchema
 
 from auth.api_keys import has_demo_keys
 from auth.authentication import Principal, open_authenticator
-from auth.directory.settings import DirectorySettings
 from auth.grant_store import GrantChecker, GrantStore
-from auth.groups import Groups
 from onedoor.administration.actions import build_administration_actions, build_administration_search
+from onedoor.administration.directory_actions import build_directory_actions
 from onedoor.administration.grants import settle_periodically
 from onedoor.audit.log import open_audit_log
 from onedoor.audit.record import derive_redaction_key
@@ -38,6 +36,7 @@ from onedoor.connectors.administration import (
     build_issued_key_connector,
 )
 from onedoor.connectors.audit_log import AuditLogConnector
+from onedoor.connectors.directory import DIRECTORY_COLLECTIONS, KEY_CLAIM_SOURCE, build_key_claim_connector
 from onedoor.connectors.jobs import JOB_TOPIC, JobsConnector, build_job_actions, build_unbound_jobs_connector
 from onedoor.connectors.metadata import METADATA_SOURCE, MetadataCollection, MetadataConnector
 from onedoor.connectors.principal import build_empty_principal_connector, build_principal_connector
@@ -50,6 +49,7 @@ from onedoor.exports.job import build_export_action, declare_export_jobs
 from onedoor.exports.storage import FolderExportStore
 from onedoor.http import server
 from onedoor.http.cors import parse_origins
+from onedoor.http.directories import follow_directories, load_directory_routers, open_scim
 from onedoor.http.endpoint import serve_graphql
 from onedoor.http.health import HealthCheck
 from onedoor.http.pages import StaticFiles
@@ -94,9 +94,6 @@ from onedoor.storage.database import MetadataDatabase, open_database
 from onedoor.storage.events import EventLog
 from onedoor.storage.private_files import restrict_to_owner, set_private_umask
 
-if TYPE_CHECKING:
-    from onedoor.http.scim import ScimEndpoint
-
 log = logging.getLogger("onedoor")
 
 CONFIG_VARIABLE, COMPANY_VARIABLE = "ONEDOOR_CONFIG", "ONEDOOR_COMPANY"
@@ -112,7 +109,7 @@ GRAPHIQL_FOLDER = Path(__file__).parent / "http" / "graphiql"
 # Monaco, GraphiQL's editor, writes its colours into style elements and checks queries in workers.
 GRAPHIQL_POLICY = {"style-src": "'self' 'unsafe-inline'", "worker-src": "'self'"}
 
-METADATA_COLLECTIONS: Mapping[str, MetadataCollection] = {**ADMINISTRATION_COLLECTIONS}
+METADATA_COLLECTIONS: Mapping[str, MetadataCollection] = {**ADMINISTRATION_COLLECTIONS, **DIRECTORY_COLLECTIONS}
 """The tables of the metadata database that are served."""
 
 ASGIApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
@@ -226,7 +223,8 @@ def run_worker(settings: Settings, company: Company) -> None:
 
 def check_app(settings: Settings, company: Company) -> None:
     """Open everything and close it again. Raises ConfigurationError where the app could not start."""
-    idle = replace(settings, jobs=replace(settings.jobs, here=False))
+    jobs, directory = replace(settings.jobs, here=False), replace(settings.directory, here=False)
+    idle = replace(settings, jobs=jobs, directory=directory)
 
     async def check() -> None:
         async with open_app(idle, company):
@@ -331,6 +329,9 @@ async def open_app(settings: Settings, company: Company, *, start_jobs: bool = F
             catalog.actions.update(build_actions(engine))
         catalog.actions.update(build_mutation_actions(mutations))
         catalog.actions.update(build_administration_actions(job_database, company.groups, redaction_key))
+        if parts.has_directory:
+            address = settings.directory.address
+            catalog.actions.update(build_directory_actions(job_database, company.groups, redaction_key, address))
         if parts.has_uploads:
             catalog.actions.update(build_upload_actions(engine, company.mappings, redaction_key))
         if parts.has_jobs:
@@ -367,20 +368,16 @@ async def open_app(settings: Settings, company: Company, *, start_jobs: bool = F
         )
         stack.callback(app_state.turned_away.flush)
         stack.push_async_callback(app_state.key_watch.close)
+        await stack.enter_async_context(
+            follow_directories(
+                settings.directory,
+                database=database,
+                groups=company.groups,
+                audit_log=audit_log,
+                redaction_key=redaction_key,
+            )
+        )
         yield app_state
-
-
-def load_directory_routers(settings: DirectorySettings) -> Sequence[APIRouter]:
-    """Load the routes of the directory that is configured, and the vendors' libraries they need."""
-    return [import_module("onedoor.http.scim").router] if settings.scim is not None else []
-
-
-def open_scim(settings: DirectorySettings, database: MetadataDatabase, groups: Groups) -> "ScimEndpoint | None":
-    """Open what serves a directory that pushes; None: none is configured."""
-    if settings.scim is None:
-        return None
-    endpoint: ScimEndpoint = import_module("onedoor.http.scim").open_scim_endpoint(settings, database, groups)
-    return endpoint
 
 
 def list_private_files(settings: Settings) -> list[Path]:
@@ -403,6 +400,7 @@ def build_catalog(
         ISSUED_KEY_SOURCE: build_issued_key_connector(),
         IMPORT_SOURCE: build_import_connector(),
         ACCESS_SOURCE: AccessConnector(),
+        KEY_CLAIM_SOURCE: build_key_claim_connector(),
         JOBS_SOURCE: build_unbound_jobs_connector(),
         UPLOAD_CONNECTOR: build_empty_upload_connector(),
     }

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from auth.groups import Groups
 from onedoor.config import SchemaSettings
-from onedoor.connectors import access, administration, audit_log, principal, uploads
+from onedoor.connectors import access, administration, audit_log, directory, principal, uploads
 from onedoor.connectors import jobs as job_connector
 from onedoor.errors import ConfigurationError
 from onedoor.jobs.declarations import Job
@@ -226,6 +226,7 @@ class CompanySchema:
     has_jobs: bool
     has_exports: bool
     has_uploads: bool
+    has_directory: bool
 
     @property
     def masking_groups(self) -> Mapping[tuple[str, str], frozenset[str]]:
@@ -246,6 +247,7 @@ def build_company_schema(company: Company, settings: SchemaSettings, *, exports:
         "me": True,
         "administration": True,
         "access": True,
+        "directory": settings.has_directory,
         "requests": True,
         "changes": has_changes,
         "jobs": has_jobs,
@@ -262,6 +264,7 @@ def build_company_schema(company: Company, settings: SchemaSettings, *, exports:
         *principal.MAPPINGS,
         *administration.MAPPINGS,
         *access.MAPPINGS,
+        *(directory.MAPPINGS if settings.has_directory else ()),
         *audit_log.MAPPINGS,
         *(job_connector.MAPPINGS if has_jobs else ()),
         *(uploads.MAPPINGS if has_uploads else ()),
@@ -274,6 +277,7 @@ def build_company_schema(company: Company, settings: SchemaSettings, *, exports:
         has_jobs=has_jobs,
         has_exports=exports,
         has_uploads=has_uploads,
+        has_directory=settings.has_directory,
     )
 
 

@@ -90,6 +90,8 @@ class SchemaSettings:
     """What a company sets of the types that are the product's own: `[schema.builtin.<name>]`."""
 
     builtin: Mapping[str, BuiltinAccess] = field(default_factory=dict)
+    has_directory: bool = False
+    """Whether a directory is configured, of which there are types then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +157,7 @@ def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Se
     """Read a file of settings. Raises ConfigurationError, naming the setting, for the first thing that is wrong."""
     written = read_toml(path)
     sources = written.pop("sources", {})
-    schema = parse_schema_settings(written.pop("schema", {}))
+    schema = parse_schema_settings(written.pop("schema", {}), written.get("directory"))
     for name in written:
         if name not in SECTIONS:
             raise build_unknown_name_error("section", name, (*SECTIONS, "schema", "sources"))
@@ -179,6 +181,8 @@ class AdministrationSettings:
 
     state: StateSettings
     records: RecordsSettings
+    directory_address: str
+    """Where people reach Onedoor to claim their keys."""
 
 
 def load_administration_settings(path: Path, environment: Mapping[str, str] = os.environ) -> AdministrationSettings:
@@ -193,7 +197,14 @@ def load_administration_settings(path: Path, environment: Mapping[str, str] = os
         values = resolve_values(written.get(name, {}), name, folder, environment)
         return parse_options(section, values, name, folder)
 
-    settings = AdministrationSettings(state=parse(StateSettings, "state"), records=parse(RecordsSettings, "records"))
+    directory = require_table(written.get("directory", {}), "directory")
+    settings = AdministrationSettings(
+        state=parse(StateSettings, "state"),
+        records=parse(RecordsSettings, "records"),
+        directory_address=convert_value(
+            directory.get("address", DirectorySettings().address), str, "directory.address", folder
+        ),
+    )
     require_long_pepper(settings.state)
     return settings
 
@@ -205,11 +216,16 @@ def load_schema_settings(path: Path) -> tuple[SchemaSettings, bool]:
     """
     written = read_toml(path) if path.exists() else {}
     exports = require_table(written.get("exports", {"enabled": False}), "exports")
-    return parse_schema_settings(written.get("schema", {})), bool(exports.get("enabled", True))
+    return parse_schema_settings(written.get("schema", {}), written.get("directory")), bool(
+        exports.get("enabled", True)
+    )
 
 
-def parse_schema_settings(values: Any) -> SchemaSettings:
-    """Check the settings of built-in types. Raises ConfigurationError, naming the setting, for an unknown type."""
+def parse_schema_settings(values: Any, directory: Any = None) -> SchemaSettings:
+    """Check the settings of built-in types, and look whether `directory` has a section.
+
+    Raises ConfigurationError, naming the setting, for an unknown type.
+    """
     for name in require_table(values, "schema"):
         if name != "builtin":
             raise build_unknown_name_error("section", f"schema.{name}", ("schema.builtin",))
@@ -218,7 +234,10 @@ def parse_schema_settings(values: Any) -> SchemaSettings:
         if name not in BUILTIN_MODULES:
             raise build_unknown_name_error("section", f"schema.builtin.{name}", _list_builtin_sections())
     return SchemaSettings(
-        builtin={name: parse_options(BuiltinAccess, table, f"schema.builtin.{name}") for name, table in builtin.items()}
+        builtin={
+            name: parse_options(BuiltinAccess, table, f"schema.builtin.{name}") for name, table in builtin.items()
+        },
+        has_directory=any(isinstance(part, Mapping) for part in require_table(directory or {}, "directory").values()),
     )
 
 
@@ -435,6 +454,10 @@ def validate_settings(settings: Settings) -> Settings:
         raise ConfigurationError("`directory.removed_percent` must be from 1 to 100")
     if settings.directory.scim is not None and not settings.directory.scim.requests_a_minute > 0:
         raise ConfigurationError("`directory.scim.requests_a_minute` must be more than 0")
+    if settings.directory.ldap is not None:
+        for name in ("interval_seconds", "compare_seconds", "page_size", "timeout_seconds"):
+            if not getattr(settings.directory.ldap, name) > 0:
+                raise ConfigurationError(f"`directory.ldap.{name}` must be more than 0")
     if not settings.exports.kept_days > 1:
         raise ConfigurationError("`exports.kept_days` must be more than 1")
     for name in ("automatic", "automatic_bytes"):

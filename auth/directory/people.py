@@ -11,6 +11,7 @@ from sqlalchemy import insert, select, update
 
 from auth import users
 from auth.attribution import AdministrativeChange, Attribution, name_change
+from auth.directory.claims import create_claim, revoke_claims
 from auth.directory.reports import (
     APPROVED_DETAIL,
     DirectoryRefusal,
@@ -117,6 +118,7 @@ def _create(sync: Sync, account: Account, email: str) -> str:
     except ConfigurationError as reason:
         raise DirectoryRefusal(str(reason), account.user_name) from None
     place_in_directory(sync, person.id)
+    create_claim(sync.connection, sync.pepper, person.id, sync.now)
     sync.note(SyncChangeKind.CREATED, email, person_id=person.id)
     return person.id
 
@@ -129,6 +131,8 @@ def place_in_directory(sync: Sync, person_id: str) -> None:
 
 def adopt_person(database: MetadataDatabase, user: str, source: MembershipSource, attribution: Attribution) -> None:
     """Hand a person over to a directory; doing so twice changes nothing. Raises ConfigurationError."""
+    if source is MembershipSource.LOCAL:
+        raise ConfigurationError("`local` is no directory: choose `scim`, `ldap` or `oidc`")
     with database.write_transaction() as connection:
         row = users.find_user(connection, user)
         if row.owner_group is not None:
@@ -186,6 +190,7 @@ def remove_person(sync: Sync, person_id: str) -> None:
     if row.deactivated_at is not None:
         return
     check_removals(sync, [person_id])
+    revoke_claims(sync.connection, person_id, sync.now)
     users.deactivate(sync.connection, person_id, now=sync.now, attribution=sync.attribution)
     detail = APPROVED_DETAIL if person_id in list_released_people(sync) else None
     sync.note(SyncChangeKind.DEACTIVATED, row.email, person_id=person_id, detail=detail)
@@ -196,4 +201,5 @@ def _activate(sync: Sync, person_id: str) -> None:
     if row.deactivated_at is None:
         return
     users.activate(sync.connection, person_id, now=sync.now, attribution=sync.attribution)
+    create_claim(sync.connection, sync.pepper, person_id, sync.now)
     sync.note(SyncChangeKind.ACTIVATED, row.email, person_id=person_id)

@@ -22,6 +22,9 @@ from onedoor.storage.directory_tables import (
 )
 from onedoor.storage.tables import user_table
 
+DIRECTORY_REASON = "the directory says so"
+"""Why memberships and people change, in their history."""
+
 REMOVAL_WINDOW = timedelta(minutes=10)
 """In which removals are counted together."""
 
@@ -97,6 +100,7 @@ class Sync:
     groups: Groups
     now: datetime
     attribution: Attribution
+    pepper: bytes = field(repr=False)
     limits: RemovalLimits = field(default_factory=RemovalLimits)
     id: str | None = None
     """Of its report; None until there is something to report."""

@@ -35,8 +35,11 @@ from scim2_server.service import ScimService
 from sqlalchemy.exc import SQLAlchemyError
 
 from auth.attribution import AdministrativeChange, Attribution
+from auth.authentication import name_directory
+from auth.directory.reports import DIRECTORY_REASON
 from auth.directory.scim_storage import ScimDirectory, ScimStorage
 from auth.key_format import hash_secret, is_same_digest
+from auth.memberships import MembershipSource
 from auth.users import fold_email
 from onedoor.storage.database import MetadataDatabaseUnavailable
 
@@ -48,9 +51,6 @@ RESULTS_MAX = 200
 BULK_OPERATIONS_MAX = 1_000
 
 BULK_BYTES_MAX = 1024 * 1024
-
-CLIENT_NAME = "scim"
-"""How records and memberships name the client."""
 
 
 def compare_folded(binding: Any, value: str) -> str:
@@ -140,7 +140,9 @@ class ScimServer:
 
     def open_exchange(self, record_id: str, begin: Callable[[AdministrativeChange], Awaitable[None]]) -> "ScimExchange":
         """Open what one request needs; `begin` is awaited in the loop that serves it, before anything is changed."""
-        attribution = Attribution(actor=CLIENT_NAME, reason="the directory says so", record_id=record_id)
+        attribution = Attribution(
+            actor=name_directory(MembershipSource.SCIM), reason=DIRECTORY_REASON, record_id=record_id
+        )
         beginning = Beginning(begin, asyncio.get_running_loop())
         storage = ScimStorage(self.directory, self.service.provider, attribution, beginning.await_from_thread)
         return ScimExchange(ScimApplication(storage, self.service, self.is_authentic))

@@ -193,7 +193,8 @@ class ScimStorage(AsyncScimStorage):
         lock_source(connection, MembershipSource.SCIM)
         return Sync(
             connection=connection, source=MembershipSource.SCIM, groups=self.directory.groups,
-            now=self.directory.database.now(), attribution=self.attribution, limits=self.directory.limits,
+            now=self.directory.database.now(), attribution=self.attribution,
+            pepper=self.directory.database.pepper, limits=self.directory.limits,
         )  # fmt: skip
 
     def _find(self, connection: Connection, resource_type: ResourceType, id: str) -> Row[Any]:

@@ -201,14 +201,12 @@ def leave_groups(database: MetadataDatabase, call: AdministrationCall) -> ActOut
 
 def create_api_key(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
     days = _read_option(call, "days", DEFAULT_KEY_DAYS)
-    return _show_issued_key(api_keys.create_key(database, call.input["user"], days=days, attribution=call.attribution))
+    return show_issued_key(api_keys.create_key(database, call.input["user"], days=days, attribution=call.attribution))
 
 
 def rotate_api_key(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
     grace = _read_grace(call)
-    return _show_issued_key(
-        api_keys.rotate_key(database, call.input["user"], grace=grace, attribution=call.attribution)
-    )
+    return show_issued_key(api_keys.rotate_key(database, call.input["user"], grace=grace, attribution=call.attribution))
 
 
 def rotate_service_key(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
@@ -216,11 +214,11 @@ def rotate_service_key(database: MetadataDatabase, call: AdministrationCall) -> 
     if service.owner_group is None or service.owner_group not in call.principal.groups:
         raise ConnectorError("only the group that answers for a service rotates its key", ErrorCode.FORBIDDEN)
     grace = _read_grace(call)
-    return _show_issued_key(api_keys.rotate_key(database, service.id, grace=grace, attribution=call.attribution))
+    return show_issued_key(api_keys.rotate_key(database, service.id, grace=grace, attribution=call.attribution))
 
 
 def rotate_my_key(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
-    return _show_issued_key(
+    return show_issued_key(
         api_keys.rotate_key(
             database,
             call.principal.person_id,
@@ -274,7 +272,8 @@ def _show_user(database: MetadataDatabase, call: AdministrationCall) -> ActOutco
     return ActOutcome(row_id=users.find_user_id(database, call.input["user"]))
 
 
-def _show_issued_key(issued: api_keys.IssuedKey) -> ActOutcome:
+def show_issued_key(issued: api_keys.IssuedKey) -> ActOutcome:
+    """Show a key in the one answer that does."""
     return ActOutcome(row_id=issued.id, connectors={ISSUED_KEY_SOURCE: build_issued_key_connector(issued)})
 
 

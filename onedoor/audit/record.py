@@ -37,8 +37,8 @@ PAIR_SHIFTS = tuple(10 * place for place in reversed(range(ID_LENGTH // 2)))
 RANDOM_BYTES = 9
 """Random bytes of an id: 56 bits of microseconds and 72 random bits fill 26 characters."""
 
-API_KEY_PATTERN = re.compile("od_([0-9A-Za-z]{12})_[0-9A-Za-z]{43}_[0-9A-Za-z]{6}")
-"""A whole API key, which a client may put anywhere: into a name, into its own id of the request."""
+API_KEY_PATTERN = re.compile("(o[cd]_[0-9A-Za-z]{12})_[0-9A-Za-z]{43}_[0-9A-Za-z]{6}")
+"""A whole API key, or a code for one, which a client may put anywhere: into a name, into its own id of the request."""
 
 UNSAFE_CHARACTERS = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 """Characters that JSON may hold unescaped, but that a terminal or a line reader acts on."""
@@ -73,6 +73,7 @@ class Surface(StrEnum):
     SETTLING = "settling"
     CLI = "cli"
     SCIM = "scim"
+    LDAP = "ldap"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,9 +269,9 @@ def to_json(value: Any) -> bytes:
         data = orjson.dumps(value)
     except orjson.JSONEncodeError:  # half a surrogate pair, or an integer past 64 bits
         data = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
-    if data.isascii() and b"\x7f" not in data and b"od_" not in data:
+    if data.isascii() and b"\x7f" not in data and b"od_" not in data and b"oc_" not in data:
         return data
-    line = API_KEY_PATTERN.sub(r"od_\1_...", data.decode())
+    line = API_KEY_PATTERN.sub(r"\1_...", data.decode())
     return UNSAFE_CHARACTERS.sub(lambda match: f"\\u{ord(match[0]):04x}", line).encode()
 
 

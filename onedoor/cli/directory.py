@@ -3,7 +3,7 @@
 import click
 
 from auth.attribution import Attribution
-from auth.directory import people, reports
+from auth.directory import claims, people, reports
 from auth.memberships import MembershipSource
 from auth.users import find_user_id
 from onedoor.cli.administration import AdministrationContext, Administrator, Subject, on_record
@@ -105,6 +105,48 @@ def _decide(context: AdministrationContext, administrator: Administrator, sync: 
     for email in waiting:
         click.echo(email)
     click.echo("these may now be removed" if approve else "these stay", err=True)
+
+
+@directory_commands.command("claims")
+@click.pass_obj
+@on_record
+def list_claims_command(context: AdministrationContext, administrator: Administrator) -> None:
+    """Print the address and the link of everybody who has not claimed their key yet: whoever has a link has the key.
+
+    \b
+    Example:
+      python -m onedoor directory claims --reason "the people who came today"
+    """
+    address = context.load_administration_settings().directory_address
+    with context.open_database() as database:
+        waiting = claims.list_claims(database)
+        subjects = [Subject(type="KeyClaim", id=claim.id, verb="show") for claim in waiting]
+        administrator.carry_out(context, "directory claims", subjects, lambda _: None)
+    for claim in waiting:
+        click.echo(f"{claim.email} {claims.build_link(address, claim)}")
+
+
+@directory_commands.command("claim")
+@click.argument("email")
+@click.pass_obj
+@on_record
+def create_claim_command(context: AdministrationContext, administrator: Administrator, email: str) -> None:
+    """Make a link by which a person gets their key, print it, and end the one before.
+
+    \b
+    Example:
+      python -m onedoor directory claim ada@acme.example --reason "she lost the first"
+    """
+    address = context.load_administration_settings().directory_address
+    with context.open_database() as database:
+        subjects = [Subject(type="User", id=find_user_id(database, email), verb="claim")]
+        claim = administrator.carry_out(
+            context,
+            "directory claim",
+            subjects,
+            lambda attribution: claims.replace_claim(database, email, attribution),
+        )
+    click.echo(claims.build_link(address, claim))
 
 
 @directory_commands.command("adopt")

@@ -1,9 +1,8 @@
 """Serve SCIM 2.0 at /scim/v2 to the company's directory: its own credential, its own limits, each request on record."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
 from math import ceil, inf
 from time import monotonic
 from urllib.parse import parse_qsl
@@ -14,7 +13,7 @@ from scim2_models import Error
 from scim2_server.requests import ScimRequest
 
 from auth.attribution import AdministrativeChange, load_changes
-from auth.authentication import Principal
+from auth.authentication import build_directory_principal
 from auth.directory.reports import RemovalLimits
 from auth.directory.scim_service import BULK_BYTES_MAX, ScimServer
 from auth.directory.scim_storage import ScimDirectory, confirm_scim_memberships
@@ -22,7 +21,8 @@ from auth.directory.settings import DirectorySettings
 from auth.groups import Groups
 from auth.key_format import hash_secret
 from auth.memberships import MembershipSource
-from onedoor.audit.record import AuditedChange, Surface, hash_scalar
+from onedoor.administration.actions import describe_changes
+from onedoor.audit.record import Surface
 from onedoor.errors import ConfigurationError
 from onedoor.http.audited_route import AuditedRoute
 from onedoor.http.lifecycle import UNAUTHENTICATED
@@ -134,7 +134,7 @@ async def serve_scim(request: Request) -> Response:
     key = app_state.executor.redaction_key
 
     async def begin(change: AdministrativeChange) -> None:
-        await app_state.executor.begin(context, describe_changes([change], "BEGUN", key))
+        await app_state.executor.begin(context, describe_changes([change], key, "BEGUN"))
 
     exchange = scim.open_exchange(context.id, begin)
     try:
@@ -142,7 +142,7 @@ async def serve_scim(request: Request) -> Response:
         await app_state.scim.confirm_memberships()
     finally:
         changes = await asyncio.to_thread(load_changes, scim.directory.database, [context.id])
-        context.result.changes.extend(describe_changes([change for _, change in changes], "DONE", key))
+        context.result.changes.extend(describe_changes([change for _, change in changes], key))
     body = b"" if response.body is None else orjson.dumps(response.body)
     headers = [
         (name.lower().encode(), value.encode())
@@ -167,35 +167,10 @@ async def _read_request(request: Request, app_state: AppState, context: RequestC
     )
 
 
-def build_directory_principal(source: MembershipSource, now: datetime) -> Principal:
-    """Build the principal that stands in records for a directory: it is in no group and holds no key."""
-    name = f"directory:{source}"
-    return Principal(
-        person_id=name, first_name=name, last_name="", email="", groups=frozenset(), grants=(), key_id=name,
-        key_created=now, key_expires=now,
-    )  # fmt: skip
-
-
 def name_operation(request: ScimRequest) -> str:
     """Name what a request does, for its record, in none of its own words."""
     endpoint = request.path.strip("/").partition("/")[0]
     return f"scim {request.method} {endpoint if endpoint in ENDPOINTS else 'elsewhere'}"
-
-
-def describe_changes(
-    changes: Iterable[AdministrativeChange], state: str, redaction_key: bytes
-) -> Sequence[AuditedChange]:
-    """Describe what a directory changed as records name it."""
-    return [
-        AuditedChange(
-            id=change.id,
-            type=change.type,
-            row=hash_scalar("text", change.id, redaction_key),
-            verb=change.verb,
-            state=state,
-        )
-        for change in changes
-    ]
 
 
 def _build_response(

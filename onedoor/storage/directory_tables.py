@@ -1,6 +1,6 @@
-"""Define the tables of directories: their users and groups, and what each sync did."""
+"""Define the tables of directories: their users and groups, what each sync did, and the codes for new keys."""
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, String, Table, Text, UniqueConstraint
 
 from onedoor.storage.tables import METADATA, UTCMicroseconds
 
@@ -119,3 +119,18 @@ directory_progress_table = Table(
     Column("compared_at", UTCMicroseconds),
 )
 """How far a directory that is read was read, and which process reads it until when."""
+
+key_claim_table = Table(
+    "key_claim",
+    METADATA,
+    Column("id", String(15), primary_key=True),
+    Column("person_id", ForeignKey("person.id"), nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("created_at", UTCMicroseconds, nullable=False),
+    Column("expires_at", UTCMicroseconds, nullable=False),
+    Column("used_at", UTCMicroseconds),
+    Column("revoked_at", UTCMicroseconds),
+)
+"""Codes that a person exchanges once for their key."""
+
+Index("key_claim_by_person", key_claim_table.c.person_id)

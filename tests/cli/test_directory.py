@@ -39,7 +39,7 @@ def halt_removal_of(state: MetadataDatabase, email: str) -> None:
         lock_source(connection, MembershipSource.SCIM)
         sync = Sync(
             connection=connection, source=MembershipSource.SCIM, groups=Groups(), now=state.now(),
-            attribution=Attribution(actor="scim"),
+            attribution=Attribution(actor="scim"), pepper=state.pepper,
         )  # fmt: skip
         account = Account(user_name=email, active=True, email=email, first_name="Ada", last_name="Lovelace")
         person_id = apply_account(sync, account, person_id=None, was_active=False)

@@ -8,13 +8,14 @@ from typing import Any
 
 from onedoor.errors import ConfigurationError
 from onedoor.schema.annotations import Allow, Owned, allow, owned
-from onedoor.schema.builtin import access, administration, changes, exports, jobs, me, requests
+from onedoor.schema.builtin import access, administration, changes, directory, exports, jobs, me, requests
 from onedoor.schema.reader import is_declared_in
 
 BUILTIN_MODULES: Mapping[str, ModuleType] = {
     "me": me,
     "administration": administration,
     "access": access,
+    "directory": directory,
     "requests": requests,
     "changes": changes,
     "jobs": jobs,
@@ -22,7 +23,7 @@ BUILTIN_MODULES: Mapping[str, ModuleType] = {
 }
 
 
-FIXED_ACCESS = frozenset({"access", "administration"})
+FIXED_ACCESS = frozenset({"access", "administration", "directory"})
 """The modules whose parts are open to different groups, which no company can make one."""
 
 

@@ -52,6 +52,9 @@ folder = "records"
 [limits]
 failed_keys_a_minute = 10000
 
+[directory]
+address = "https://onedoor.acme.example/"
+
 [directory.scim]
 token = { env = "SCIM_TOKEN" }
 

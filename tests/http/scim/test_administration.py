@@ -1,0 +1,120 @@
+"""Administrators see over GraphQL what a directory did, decide about it, and people claim their keys."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from scim2_client.engines.httpx2 import SyncSCIMClient
+from scim2_tester import check_server
+
+from auth import api_keys, users
+from auth.directory import claims
+from tests.http.scim.conftest import DirectoryServer
+
+CLAIM = "mutation { claimKey(input: {}) { id key secret } }"
+ME = "{ me { firstName groups } }"
+
+
+def create_administrator(server: DirectoryServer) -> str:
+    users.create_user(server.state, first_name="Root", last_name="Example", email="root@acme.example")
+    users.join_group(server.state, "root@acme.example", "user-administration")
+    return server.create_key("root")
+
+
+def ask(server: DirectoryServer, key: str, query: str) -> Mapping[str, Any]:
+    reply = server.ask(key, query)
+    assert "errors" not in reply, reply
+    return reply["data"]
+
+
+def find_code(server: DirectoryServer) -> str:
+    (claim,) = claims.list_claims(server.state)
+    return claim.text
+
+
+def test_a_new_person_exchanges_the_code_for_a_key_once(server: DirectoryServer) -> None:
+    server.create_group("acme-finance", server.create_person("ada")["id"])
+    code = find_code(server)
+    assert ask(server, code, ME) == {"me": {"firstName": "ada", "groups": ["everyone"]}}
+    issued = ask(server, code, CLAIM)["claimKey"]
+    assert ask(server, issued["key"], ME) == {"me": {"firstName": "ada", "groups": ["everyone", "finance"]}}
+    again = server.ask(code, CLAIM)
+    assert again["errors"][0]["extensions"]["code"] in ("UNAUTHENTICATED", "BAD_USER_INPUT")
+    assert len(api_keys.list_keys(server.state)) == 1
+    (record,) = (record for record in server.records() if any(c["type"] == "KeyClaim" for c in record["changes"]))
+    assert (record["key_id"], code in str(server.records())) == (code[:15], False)
+
+
+def test_who_has_a_key_gets_another_secret_and_the_former_is_over(server: DirectoryServer) -> None:
+    server.create_person("ada")
+    former = server.create_key("ada")
+    issued = ask(server, find_code(server), CLAIM)["claimKey"]
+    assert (issued["id"], issued["secret"]) == (former[3:15], 2)
+    assert ask(server, issued["key"], "{ me { firstName } }") == {"me": {"firstName": "ada"}}
+    assert [key.revoked_at for key in api_keys.list_keys(server.state)] == [None]
+
+
+def test_a_key_is_no_code_and_a_code_of_others_no_key(server: DirectoryServer) -> None:
+    server.create_person("ada")
+    code = find_code(server)
+    key = server.create_key("ada")
+    assert server.ask(key, CLAIM)["errors"][0]["extensions"]["code"] == "FORBIDDEN"
+    for forged in (code[:-1] + ("0" if code[-1] != "0" else "1"), code.replace("oc_", "od_"), code[:15]):
+        assert server.ask(forged, CLAIM)["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+
+
+def test_administrators_make_links_for_others_alone(server: DirectoryServer) -> None:
+    key = create_administrator(server)
+    server.create_person("ada")
+    first = find_code(server)
+    make = 'mutation { createKeyClaim(input: {user: "%s@acme.example", reason: "lost"}) { email link } }'
+    claim = ask(server, key, make % "ada")["createKeyClaim"]
+    assert (claim["email"], claim["link"]) == (
+        "ada@acme.example",
+        f"https://onedoor.acme.example/account#code={find_code(server)}",
+    )
+    assert server.ask(first, CLAIM)["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+    assert server.ask(key, make % "root")["errors"][0]["extensions"]["code"] == "FORBIDDEN"
+
+
+def test_a_halted_sync_is_seen_and_approved_over_graphql(server: DirectoryServer) -> None:
+    key = create_administrator(server)
+    people = [server.create_person(f"p{number}") for number in range(6)]
+    server.age_people()
+    statuses = [server.client.delete(f"/Users/{user['id']}").status_code for user in people]
+    assert statuses == [204] * 5 + [409]
+    syncs = "{ directorySyncs(where: {state: {eq: HALTED}}) { nodes { id source changes(where: {kind: {eq: WAITING}}) "
+    (halted,) = ask(server, key, syncs + "{ nodes { subject account { email } } } } } }")["directorySyncs"]["nodes"]
+    assert (halted["source"], halted["changes"]["nodes"]) == (
+        "SCIM", [{"subject": "p5@acme.example", "account": {"email": "p5@acme.example"}}],
+    )  # fmt: skip
+    approve = 'mutation { approveDirectorySync(input: {sync: "%s", reason: "closed"}) { state decidedReason } }'
+    decided = ask(server, key, approve % halted["id"])["approveDirectorySync"]
+    assert decided == {"state": "APPROVED", "decidedReason": "closed"}
+    assert server.client.delete(f"/Users/{people[5]['id']}").status_code == 204
+    again = server.ask(key, approve % halted["id"])
+    assert again["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+def test_others_see_nothing_of_the_directory(server: DirectoryServer) -> None:
+    server.create_person("ada")
+    reply = server.ask(server.create_key("ada"), "{ directoryUsers { nodes { userName } } }")
+    assert reply["errors"][0]["extensions"]["code"] == "FORBIDDEN"
+
+
+def test_graphql_shows_what_the_tester_left(server: DirectoryServer) -> None:
+    key = create_administrator(server)
+    server.create_group("acme-finance", server.create_person("ada")["id"])
+    check_server(SyncSCIMClient(server.client))
+    query = (
+        "{ directoryUsers(first: 1000) { nodes { id userName active } } directoryGroups(first: 1000) "
+        "{ nodes { id displayName } } userAccounts(first: 1000) { nodes { id } } }"
+    )
+    shown = ask(server, key, query)
+    listed = {name: server.client.get(f"/{name}", params={"count": 200}).json() for name in ("Users", "Groups")}
+    assert {(user["id"], user["userName"]) for user in shown["directoryUsers"]["nodes"]} == {
+        (user["id"], user["userName"]) for user in listed["Users"]["Resources"]
+    }
+    assert {(group["id"], group["displayName"]) for group in shown["directoryGroups"]["nodes"]} == {
+        (group["id"], group["displayName"]) for group in listed["Groups"]["Resources"]
+    }
+    assert {user["id"] for user in shown["userAccounts"]["nodes"]} == {u.id for u in users.list_users(server.state)}

@@ -15,8 +15,18 @@ from onedoor.schema.builtin import BuiltinAccess
 from tests.companies import ask, create_key, isolated, make_company, run_server
 from tests.servers.ports import find_free_port
 
-HELLO = "{ me { firstName } }"
-ANSWER = {"data": {"me": {"firstName": "Ada"}}}
+HELLO = """{
+  me { firstName }
+  access(coordinate: "Me.id") { allowed }
+  simulate(query: "{ requests { totalCount } }", person: "ada@example.com") { groups allowed }
+  policyDiff(to: "extend type Me { id: ID }") { skipped }
+}"""
+ANSWER = {
+    "data": {
+        "me": {"firstName": "Ada"}, "access": {"allowed": True},
+        "simulate": {"groups": ["access-review", "everyone"], "allowed": False}, "policyDiff": {"skipped": 0},
+    }
+}  # fmt: skip
 TICKET = """
 import strawberry
 
@@ -237,7 +247,7 @@ def test_check_names_a_membership_that_counts_for_nothing(tmp_path: Path) -> Non
 )
 def test_a_new_company_answers(tmp_path: Path, command: list[str], where: str | Path) -> None:
     folder, port = make_company(tmp_path / "company"), find_free_port()
-    key = create_key(folder)
+    key = create_key(folder, "access-review")
     words = [word.format(folder=folder) for word in command]
     with run_server([*words, "--port", str(port)], port, tmp_path / where):
         assert ask(port, key, HELLO) == ANSWER

@@ -52,9 +52,15 @@ async function fill(panel, apiKey, caption, body) {
 
 /** Return a sentence for each denied field, and for each source that did not answer. */
 function notes(errors) {
-  const denials = denied(errors).map((error) => `${nameField(error)}: ${describeAccess(error)}`);
+  const denials = denied(errors).map(describeDenial);
   const failures = failed(errors).map((error) => `Not shown, because it would be incomplete: ${error.message}`);
   return [...new Set([...denials, ...failures])].map(note);
+}
+
+/** Return who sees what is denied: the panel itself, whose title says what it is, or a field in it. */
+function describeDenial(error) {
+  const access = describeAccess(error);
+  return error.path?.length > 1 ? `${nameField(error)}: ${access}` : `${access[0].toUpperCase()}${access.slice(1)}`;
 }
 
 /** Return the name of a field such as `RevenueMonth.refunds` as "Refunds". */

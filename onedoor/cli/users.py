@@ -299,8 +299,22 @@ def list_groups_command(context: RegisterContext, as_json: bool) -> None:
     Example:
       python -m onedoor groups list
     """
-    listed = [{"name": group.name, "owner": group.owner, "purpose": group.purpose} for group in context.load_groups()]
-    print_listing(listed, {"name": "group", "owner": "owner", "purpose": "purpose"}, as_json=as_json)
+    groups = context.load_groups()
+    listed = [
+        {
+            "name": group.name,
+            "owner": group.owner,
+            "contact": groups.contacts.get(group.owner),
+            "purpose": group.purpose,
+            "sensitivity": group.sensitivity,
+            "from": group.directory_groups,
+            "approvers": group.approvers,
+            "exclusive": group.exclusive,
+        }
+        for group in groups
+    ]
+    columns = {"name": "group", "owner": "owner", "contact": "contact", "purpose": "purpose"}
+    print_listing(listed, columns, as_json=as_json)
 
 
 @group_commands.command("members")

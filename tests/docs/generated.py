@@ -54,7 +54,8 @@ def permissions() -> str:
             seen = (decide(rules, position, frozenset({EVERYONE, name})).allowed for name in names)
             marks = ("yes" if item else "" for item in seen)
             rows.append((f"`{'.'.join(position)}`", *marks, rules.owners.get(position, "")))
-    return table(("field", *names, "owner"), rows)
+    owners = table(("owner", "contact"), sorted(GROUPS.contacts.items()))
+    return f"{owners}\n\n{table(('field', *names, 'owner'), rows)}"
 
 
 BUILTIN_CHANGES: Mapping[str, str] = {

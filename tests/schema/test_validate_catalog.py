@@ -58,6 +58,21 @@ def opener() -> Catalog:
 
 MISFITS = [
     pytest.param(
+        rebound("Access", columns={"coordinate": "place"}),
+        "`Access.coordinate` has no column `place` in `access`, say where it is in the binding's `columns`",
+        id="a column that is shown",
+    ),
+    pytest.param(
+        rebound("Simulation", columns={"person": "who"}),
+        "`Query.simulate(person:)` is compared with the column `who`, which `simulation` does not have",
+        id="an argument of a root field without a column",
+    ),
+    pytest.param(
+        rebound("PolicyDiff", columns={"since": "to"}),
+        "`Query.policyDiff(since:)` is a `DateTime`, but its column `to` holds text",
+        id="an argument of a root field of another type than its column",
+    ),
+    pytest.param(
         rebound("Customer", source="crm"),
         "`Customer` is bound to the source `crm`, which no setting names: add `[sources.crm]`, or take the "
         "mapping out of resolvers/",

@@ -12,6 +12,8 @@ from tests.e2e.browser.visit import NARROW, SCHEMES, WIDE, Visit
 PANELS = ("revenue", "top", "active", "threads", "deployments")
 ENTERPRISE = range(20, 101, 20)
 LAST_MONTH = 11
+FINANCE, SALES = "finance (finance@acme.example)", "sales (sales@acme.example)"
+ENGINEERING, SUPPORT = "engineering (#engineering)", "support (#support)"
 
 
 def open_dashboard(visit: Visit, acme: Acme, group: str) -> None:
@@ -52,10 +54,10 @@ def test_a_denied_panel_says_for_whom_it_is_and_whom_to_ask(acme: Acme, visiting
     open_dashboard(visit, acme, "marketing")
 
     assert notes(visit) == {
-        "revenue": ["Revenue: only for finance or sales; ask sales operations for access"],
-        "top": ["Revenue months: only for finance or sales; ask finance systems for access"],
-        "threads": ["Channels: only for engineering, sales or support; ask workplace tools for access"],
-        "deployments": ["Deployments: only for engineering or support; ask platform engineering for access"],
+        "revenue": [f"Revenue: only for finance or sales; ask {FINANCE} or {SALES} for access"],
+        "top": [f"Only for finance or sales; ask {FINANCE} or {SALES} for access"],
+        "threads": [f"Only for engineering, sales or support; ask {ENGINEERING}, {SALES} or {SUPPORT} for access"],
+        "deployments": [f"Only for engineering or support; ask {ENGINEERING} or {SUPPORT} for access"],
     }
 
 
@@ -63,7 +65,7 @@ def test_a_denied_column_leaves_the_rest_of_its_panel(acme: Acme, visiting: Call
     visit = visiting()
     open_dashboard(visit, acme, "sales")
 
-    assert notes(visit)["revenue"] == ["Refunds: only for finance; ask finance systems for access"]
+    assert notes(visit)["revenue"] == [f"Refunds: only for finance; ask {FINANCE} for access"]
 
 
 def test_revenue_by_month_is_exact(acme: Acme, visiting: Callable[..., Visit]) -> None:

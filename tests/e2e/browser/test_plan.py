@@ -144,7 +144,7 @@ def test_a_denied_field_is_not_drawn_and_its_owner_is_named(acme: Acme, visiting
     assert boxes(visit) == [("customer", "rows")]
     assert visit.page.locator(".plan .errors").inner_text().split("\n") == [
         "Not in the plan, because you have no access to it:", "", "FORBIDDEN", "",
-        "Customer.creditLimit is for finance. Ask sales operations for it.",
+        "Customer.creditLimit is for finance. Ask finance (finance@acme.example) for it.",
     ]  # fmt: skip
     assert "credit" not in visit.page.locator(".plan-tree").inner_html()
 

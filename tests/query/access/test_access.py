@@ -71,6 +71,17 @@ async def test_my_access_says_of_every_coordinate_what_is_decided(engine: QueryE
     }
 
 
+@pytest.mark.parametrize("coordinate", ["Customer.name", "Customer.creditLimit", "CustomerWhere.and", "Customer"])
+async def test_a_filter_finds_what_the_list_has(engine: QueryEngine, coordinate: str) -> None:
+    """The connector takes an equal coordinate, and the engine any other test: both give the same."""
+    texts = (f'{{coordinate: {{eq: "{coordinate}"}}}}', f'{{coordinate: {{in: ["{coordinate}"]}}}}')
+    results = [
+        (await acme.ask(engine, f"{{ myAccess(where: {where}) {{ nodes {{ coordinate allowed }} }} }}", "sales")).data
+        for where in texts
+    ]
+    assert results[0] == results[1]
+
+
 async def test_my_access_under_own_views_names_nothing_else(own_view_engine: QueryEngine) -> None:
     schema = acme.build_catalog().schema if own_view_engine.catalog.schema_for_groups is None else None
     assert schema is None

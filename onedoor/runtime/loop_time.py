@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from math import ceil
@@ -33,6 +34,9 @@ PACE_SHARE = 0.25
 PACE_BURST_SECONDS = 0.25
 """What it may take at once, and then has to wait for."""
 
+PACE_DEBT_SECONDS = 1.0
+"""The most that it owes for what it took while nobody else needed the loop."""
+
 SHORTEST_WAIT_SECONDS = 0.001
 
 ESTIMATE_WEIGHT = 0.2
@@ -55,11 +59,15 @@ class SecondsOfKey:
     total: float = 0.0
     credit: float = PACE_BURST_SECONDS
     """The seconds that it may take now; below zero it waits."""
+    reserved: float = 0.0
+    """What its requests under way are taken for."""
     credited_at: float = 0.0
     estimate: float = FIRST_ESTIMATE_SECONDS
     """What a request takes, as far as is known."""
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by the request that waits for credit; the others wait for it."""
+    offload_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by the request that waits for credit, and then for a thread."""
 
     def forget_old(self, now: int) -> None:
         """Forget what is more than a minute ago."""
@@ -97,7 +105,7 @@ class LoopSeconds:
             charged.forget_old(now)
             charged.by_second.append((now, seconds))
         charged.total += seconds
-        charged.credit -= seconds
+        charged.credit = max(charged.credit - seconds, -PACE_DEBT_SECONDS)
 
     def get_wait(self, key_id: str) -> float | None:
         """Return the seconds until a key that has used up its own may come again; None: it has not."""
@@ -123,19 +131,35 @@ class LoopSeconds:
         charged = self._get(key_id)
         self._note_request(key_id)
         charged.add_credit(self.clock())
-        if charged.turn.locked() or (charged.credit <= 0 and self._is_contended(key_id)):
+        if charged.turn.locked() or (charged.credit <= charged.reserved and self._is_contended(key_id)):
             async with charged.turn:
-                while charged.credit <= 0 and self._is_contended(key_id):
-                    await asyncio.sleep(-charged.credit / PACE_SHARE + SHORTEST_WAIT_SECONDS)
-                    charged.add_credit(self.clock())
+                while (lacking := charged.reserved - charged.credit) >= 0 and self._is_contended(key_id):
+                    await self._wait_for_credit(charged, lacking)
         taken = max(charged.estimate, byte_count * SECONDS_A_BYTE)
-        charged.credit -= taken
+        charged.reserved += taken
         return taken
+
+    @asynccontextmanager
+    async def take_offload_turn(self, key_id: str) -> AsyncIterator[None]:
+        """Wait until a key whose request is under way has credit for work in a thread; the block waits for the thread.
+
+        Many requests may have begun while nobody else needed the loop.
+        """
+        charged = self._get(key_id)
+        async with charged.offload_turn:
+            charged.add_credit(self.clock())
+            while charged.credit <= 0 and self._is_contended(key_id):
+                await self._wait_for_credit(charged, -charged.credit)
+            yield
+
+    async def _wait_for_credit(self, charged: SecondsOfKey, seconds: float) -> None:
+        await asyncio.sleep(seconds / PACE_SHARE + SHORTEST_WAIT_SECONDS)
+        charged.add_credit(self.clock())
 
     def end_turn(self, key_id: str, taken: float, seconds: float) -> None:
         """Give back what was taken for a request that has ended, and learn from the seconds that it took."""
         charged = self._get(key_id)
-        charged.credit += taken
+        charged.reserved -= taken
         charged.estimate += ESTIMATE_WEIGHT * (seconds - charged.estimate)
 
     def _get(self, key_id: str) -> SecondsOfKey:
@@ -187,6 +211,10 @@ class LoopMeter:
         """Wait until it is the turn of the key's request, whose body has so many bytes."""
         assert self.key_id is not None
         self.taken = await self.account.wait_for_turn(self.key_id, byte_count)
+
+    def take_offload_turn(self) -> AbstractAsyncContextManager[None]:
+        """Wait until it is the turn of the key's work in a thread; the block waits for the thread."""
+        return nullcontext() if self.key_id is None else self.account.take_offload_turn(self.key_id)
 
     def end(self) -> None:
         """Let the next requests of the key have what this one has left."""

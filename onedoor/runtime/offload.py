@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from time import thread_time
 from typing import TypeVar
 
@@ -37,7 +37,9 @@ class Offload:
         Raises HTTPError where the key has used up its seconds meanwhile. A call whose request is cancelled runs to its
         end and keeps its turn until then. Its result is given to `keep` before the next turn.
         """
-        person = await self.slots.acquire()
+        meter = get_meter()
+        async with nullcontext() if meter is None else meter.take_offload_turn():
+            person = await self.slots.acquire()
         work: asyncio.Future[Result] | None = None
         try:
             found = look_up()

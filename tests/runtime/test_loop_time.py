@@ -133,6 +133,38 @@ async def test_while_others_need_the_loop_a_key_waits_for_its_part_of_it() -> No
     assert done == [False] * 3
 
 
+async def test_requests_that_began_while_nobody_else_was_there_wait_before_they_use_threads() -> None:
+    clock, began = Clock(), list[int]()
+    account = LoopSeconds(10.0, clock)
+
+    async def work(number: int) -> None:
+        async with account.take_offload_turn("ada"):
+            began.append(number)
+        account.charge("ada", PACE_BURST_SECONDS + 0.001 * PACE_SHARE)
+
+    for _ in range(3):
+        await account.wait_for_turn("ada")
+    await account.wait_for_turn("grace")
+    working = [asyncio.create_task(work(number)) for number in range(3)]
+    await asyncio.sleep(0.01)
+    before = list(began)
+    clock.now = 0.5
+    await asyncio.sleep(0.01)
+    clock.now = 5.0
+    await asyncio.wait_for(asyncio.gather(*working), 5)
+    assert (before, began) == ([0], [0, 1, 2])
+
+
+async def test_a_key_owes_a_second_at_most_for_what_it_took_alone() -> None:
+    clock = Clock()
+    account = LoopSeconds(10.0, clock)
+    account.charge("ada", 9.0)
+    await account.wait_for_turn("grace")
+    clock.now = (1.0 + 0.001) / PACE_SHARE
+    await account.wait_for_turn("grace")
+    await asyncio.wait_for(account.wait_for_turn("ada"), 0.1)
+
+
 async def test_what_a_request_is_likely_to_take_is_taken_before_it_begins() -> None:
     account = LoopSeconds(10.0, Clock())
     taken = await account.wait_for_turn("ada")

@@ -6,7 +6,8 @@ from enum import StrEnum
 import strawberry
 
 from onedoor.schema.annotations import ById, Many, One, allow, owned, with_input
-from onedoor.schema.builtin.administration import REASON, USER, IssuedApiKey, MembershipSource, UserAccount
+from onedoor.schema.builtin.administration import REASON, USER, IssuedApiKey, UserAccount
+from onedoor.schema.builtin.me import MembershipSource
 
 READERS = allow("user-administration", "access-review", "audit")
 

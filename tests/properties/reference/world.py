@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from graphql import DocumentNode, GraphQLEnumType, GraphQLSchema, build_ast_schema, get_named_type, parse, print_schema
 
+from onedoor.connectors.access import ACCESS_SOURCE
 from onedoor.connectors.memory import MemoryCollection, MemoryConnector
 from onedoor.model.catalog import Catalog, Limits
 from onedoor.model.mapping import Relationship, TypeMapping
@@ -194,7 +195,11 @@ def build_reference_schema() -> GraphQLSchema:
 
 def world(name: str, given: Mapping[str, Connector]) -> World:
     catalog = acme.build_catalog(given, LIMITS)
-    rows = {kind: tuple(as_dicts(catalog, binding)) for kind, binding in catalog.mappings.items()}
+    rows = {
+        kind: tuple(as_dicts(catalog, binding))
+        for kind, binding in catalog.mappings.items()
+        if binding.source != ACCESS_SOURCE
+    }
     rows |= {kind: tuple(row for item in of for row in rows[item]) for kind, of in INTERFACES.items()}
     return World(name=name, catalog=catalog, schema=build_reference_schema(), rows=rows)
 

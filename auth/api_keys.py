@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from auth.attribution import UNATTRIBUTED, AdministrativeChange, Attribution, name_change
 from auth.key_format import (
+    CLAIM_PREFIX,
     DEFAULT_KEY_DAYS,
     ApiKey,
     derive_demo_key,
@@ -21,6 +22,7 @@ from auth.key_format import (
 from auth.users import find_user, find_user_or_none
 from onedoor.errors import ConfigurationError, build_unknown_name_error
 from onedoor.storage.database import MetadataDatabase
+from onedoor.storage.directory_tables import key_claim_table
 from onedoor.storage.tables import MICROSECOND, UNIX_EPOCH, key_table, user_table
 
 KEYS_PER_QUERY = 500
@@ -221,6 +223,15 @@ def find_ended_secrets(database: MetadataDatabase, secrets: Collection[SecretNum
                 valid.add(SecretNumber(key.id, key.secret))
                 if key.previous_secret is not None and (key.previous_until is None or now < key.previous_until):
                     valid.add(SecretNumber(key.id, key.previous_secret))
+        claim_ids = [id for id in ids if id.startswith(CLAIM_PREFIX)]
+        if claim_ids:
+            # a code that is used up was so by what is under way
+            is_unrevoked = and_(
+                key_claim_table.c.id.in_(claim_ids), key_claim_table.c.revoked_at.is_(None),
+                user_table.c.deactivated_at.is_(None),
+            )  # fmt: skip
+            unrevoked = connection.execute(select(key_claim_table.c.id).join(user_table).where(is_unrevoked))
+            valid.update(SecretNumber(id, 1) for id in unrevoked.scalars())
     return frozenset(secrets) - valid
 
 

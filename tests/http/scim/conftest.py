@@ -137,7 +137,9 @@ def run_company(folder: Path, *, settings: str = SETTINGS, groups: str = GROUPS)
         app = App(read, load_company(folder))
         port = stack.enter_context(serve_in_thread(app, lifespan="on"))
         state = stack.enter_context(closing(open_database(read.state.url, read.state.pepper.encode())))
-        client = Client(base_url=f"http://{HOST}:{port}/scim/v2", headers={"authorization": f"Bearer {TOKEN}"})
+        client = Client(
+            base_url=f"http://{HOST}:{port}/scim/v2", headers={"authorization": f"Bearer {TOKEN}"}, timeout=60
+        )
         stack.enter_context(client)
         yield DirectoryServer(port=port, folder=folder, state=state, client=client)
 

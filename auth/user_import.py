@@ -189,6 +189,8 @@ class _UserImporter:
             return ImportOutcome.CREATED, None
         if row.deactivated_at is not None:
             raise ConfigurationError("is deactivated: activate them first")
+        if row.id == self.attribution.actor:
+            raise ConfigurationError("is you: nobody widens what they see themselves, leave this line out")
         updated = [*self._update(row, person), *self._add_to_groups(row.id, person.groups)]
         return (ImportOutcome.UPDATED, ", ".join(updated)) if updated else (ImportOutcome.UNCHANGED, None)
 

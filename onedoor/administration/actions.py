@@ -171,8 +171,9 @@ def change_user_account_email(database: MetadataDatabase, call: AdministrationCa
 
 
 def set_user_account_attributes(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
-    users.set_attributes(database, call.input["user"], _read_attributes(call), call.attribution)
-    return _show_user(database, call)
+    id = _find_another_user(database, call)
+    users.set_attributes(database, id, _read_attributes(call), call.attribution)
+    return ActOutcome(row_id=id)
 
 
 def deactivate_user_account(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
@@ -185,13 +186,9 @@ def activate_user_account(database: MetadataDatabase, call: AdministrationCall) 
 
 
 def join_groups(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
-    """Add a user to groups, unless that is who asks: another administrator decides on them."""
-    groups = _read_groups(call)
-    outcome = _show_user(database, call)
-    if outcome.row_id == call.principal.person_id:
-        raise ConnectorError("nobody adds themselves to a group: ask another administrator", ErrorCode.FORBIDDEN)
-    users.join_group(database, outcome.row_id, *groups, attribution=call.attribution)
-    return outcome
+    id, groups = _find_another_user(database, call), _read_groups(call)
+    users.join_group(database, id, *groups, attribution=call.attribution)
+    return ActOutcome(row_id=id)
 
 
 def leave_groups(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
@@ -266,6 +263,14 @@ ACTS: Mapping[str, Act] = {
     "revokeApiKey": revoke_api_key,
     "importUserAccounts": import_user_accounts,
 }
+
+
+def _find_another_user(database: MetadataDatabase, call: AdministrationCall) -> str:
+    """Return the id of the user to widen what they see, unless that is who asks: another administrator decides."""
+    id = users.find_user_id(database, call.input["user"])
+    if id == call.principal.person_id:
+        raise ConnectorError("nobody widens what they see themselves: ask another administrator", ErrorCode.FORBIDDEN)
+    return id
 
 
 def _show_user(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:

@@ -1,6 +1,7 @@
 """Whatever a terminal changes of users, memberships and keys, a mutation changes, too."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -74,9 +75,36 @@ async def test_groups_are_joined_and_left_as_a_whole_or_not_at_all(office: Offic
     assert users.load_user(office.database, ADA).groups == ("everyone",)
 
 
-async def test_nobody_lets_themselves_into_a_group(office: Office, admin: str) -> None:
-    refused = await office.change(admin, "joinGroups", {"user": "root@acme.example", "groups": ["finance"]})
-    assert refused == "nobody adds themselves to a group: ask another administrator"
+async def test_nobody_widens_what_they_see_themselves(office: Office, admin: str) -> None:
+    myself = "root@acme.example"
+    for mutation, given in (
+        ("joinGroups", {"groups": ["finance"]}),
+        ("setUserAccountAttributes", {"attributes": [{"name": "customer", "values": ["20"]}]}),
+    ):
+        refused = await office.change(admin, mutation, {"user": myself, **given})
+        assert refused == "nobody widens what they see themselves: ask another administrator"
+    csv = f"email,first_name,last_name,groups\n{myself},Root,Example,finance\n"
+    report = await office.change(admin, "importUserAccounts", {"csv": csv}, "applied lines { nodes { message } }")
+    message = "is you: nobody widens what they see themselves, leave this line out"
+    assert report == {"applied": False, "lines": {"nodes": [{"message": message}]}}
+    assert users.load_user(office.database, myself).groups == ("everyone", "user-administration")
+
+
+async def test_an_issued_key_is_in_its_answer_and_nowhere_else(
+    office: Office, admin: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    users.create_user(office.database, first_name="Ada", last_name="L", email=ADA)
+    with caplog.at_level("DEBUG"):
+        created = await office.change(admin, "createApiKey", {"user": ADA}, "key")
+        rotated = await office.change(created["key"], "rotateMyKey", {}, "key")
+        failed = await office.change(admin, "createApiKey", {"user": ADA}, "key")
+    shown = [read_all_files(tmp_path), caplog.text, *capfd.readouterr(), failed]
+    for key in (created["key"], rotated["key"]):
+        assert key.split("_")[2] not in "".join(shown)
+
+
+def read_all_files(folder: Path) -> str:
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file()).decode(errors="replace")
 
 
 async def test_the_life_of_a_key(office: Office, admin: str) -> None:

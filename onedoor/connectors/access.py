@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from graphql import GraphQLSchema
+from sqlalchemy.exc import SQLAlchemyError
 
 from auth import users
 from auth.authentication import Principal
@@ -172,6 +173,10 @@ class AccessConnector:
             raise ConnectorError(f"the document is not valid: {rejection}", ErrorCode.BAD_USER_INPUT) from None
         except ConfigurationError as reason:
             raise ConnectorError(str(reason), ErrorCode.BAD_USER_INPUT) from None
+        except OSError:
+            raise ConnectorError("the records cannot be read") from None
+        except SQLAlchemyError:
+            raise ConnectorError("the users cannot be read now") from None
         for name, rows in made.items():
             self.rows.setdefault(name, []).extend(rows)
         return made[collection]

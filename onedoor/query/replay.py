@@ -17,6 +17,9 @@ from graphql import (
     EnumValueNode,
     FragmentDefinitionNode,
     GraphQLError,
+    GraphQLInputObjectType,
+    GraphQLInputType,
+    GraphQLList,
     GraphQLSchema,
     NameNode,
     OperationDefinitionNode,
@@ -24,6 +27,8 @@ from graphql import (
     VariableNode,
     VariableValues,
     Visitor,
+    get_named_type,
+    get_nullable_type,
     parse,
     type_from_ast,
     validate,
@@ -42,7 +47,7 @@ from graphql.validation import (
 from auth.policy import AccessPolicy, GroupRequirement, SchemaCoordinate
 from onedoor.errors import RequestRejected
 from onedoor.model.catalog import Catalog
-from onedoor.model.parameters import Parameter, parameterize
+from onedoor.model.parameters import Parameter
 from onedoor.query.authorize import authorize
 from onedoor.query.selection import FieldCollector, SelectedField
 from onedoor.query.simulation import FieldDecision, list_field_decisions
@@ -221,16 +226,32 @@ def collect_recorded_fields(catalog: Catalog, shape: RecordedShape, view: GraphQ
 
 
 def _find_operation(document: DocumentNode, name: str | None) -> OperationDefinitionNode:
-    operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
-    return next(node for node in operations if name is None or (node.name and node.name.value == name))
+    for node in document.definitions:
+        if isinstance(node, OperationDefinitionNode) and (name is None or (node.name and node.name.value == name)):
+            return node
+    raise LookupError(name)
 
 
 def _parameterize_variable(schema: GraphQLSchema, operation: OperationDefinitionNode, name: str, value: Any) -> Any:
+    """Return a variable with parameters for its leaves. Raises LookupError where it is of another shape."""
     declared = {node.variable.name.value: node.type for node in operation.variable_definitions or ()}
     if name not in declared:
         return None
     input_type: Any = type_from_ast(schema, declared[name])
-    return parameterize(value, input_type, (name,))
+    return _parameterize_shape(value, input_type, (name,))
+
+
+def _parameterize_shape(value: Any, input_type: GraphQLInputType, path: tuple[str, ...]) -> Any:
+    nullable: Any = get_nullable_type(input_type)
+    if value is None or not isinstance(get_named_type(nullable), GraphQLInputObjectType):
+        return None if value is None else Parameter(path)
+    if isinstance(nullable, GraphQLList):
+        items = value if isinstance(value, list) else [value]
+        return [_parameterize_shape(item, nullable.of_type, path) for item in items]
+    if not isinstance(value, dict):
+        raise LookupError(path)
+    fields = nullable.fields
+    return {name: _parameterize_shape(inner, fields[name].type, (*path, name)) for name, inner in value.items()}
 
 
 class InclusiveCollector(FieldCollector):

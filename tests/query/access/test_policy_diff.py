@@ -92,6 +92,23 @@ def test_a_shape_with_defaults_and_conditions_reaches_its_fields(text: str) -> N
     assert "customers.nodes.name" in {decision.path for decision in decisions}
 
 
+@pytest.mark.parametrize(
+    ("variables", "skipped"),
+    [
+        pytest.param({"by": {"name": "ASC"}}, 0, id="one in place of a list"),
+        pytest.param({"by": [{"name": "ASC"}, {"country": "DESC"}]}, 0, id="a list"),
+        pytest.param({"by": None}, 0, id="null"),
+        pytest.param({"by": "name"}, 1, id="what was never valid"),
+        pytest.param({"by": [{"gone": "ASC"}]}, 1, id="a field that has gone"),
+        pytest.param({"other": 1}, 0, id="what the document does not take"),
+    ],
+)
+def test_variables_of_any_shape_are_replayed_or_counted(variables: dict[str, Any], skipped: int) -> None:
+    catalog, text = acme.build_catalog(), "($by: [CustomerOrder!]) { customers(orderBy: $by) { nodes { name } } }"
+    shapes = collect_shapes([record(ask_document(text, **variables)).to_json()])
+    assert replay(catalog, catalog.policy, catalog.policy, shapes, view=catalog.schema).skipped == skipped
+
+
 def test_requests_of_one_shape_count_as_one_document() -> None:
     texts = ["{ customer(id: 1) { name } }", "{ customer(id: 2) { name } }"]
     records = [record(ask_document(text), "sales").to_json() for text in texts]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Connection, Row, and_, delete, exists, insert, literal, select, update
+from sqlalchemy import BigInteger, Connection, Row, Select, and_, delete, exists, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from auth.attribution import UNATTRIBUTED, AdministrativeChange, Attribution, name_change
@@ -25,9 +25,9 @@ from onedoor.storage.database import MetadataDatabase
 from onedoor.storage.directory_tables import key_claim_table
 from onedoor.storage.tables import MICROSECOND, UNIX_EPOCH, key_table, user_table
 
-KEYS_PER_QUERY = 500
-
 log = logging.getLogger("onedoor.keys")
+
+KEYS_PER_QUERY = 500
 
 DEFAULT_GRACE = timedelta(hours=1)
 """How long the secret before a rotation is still valid after the first use of the new one."""
@@ -68,35 +68,22 @@ def create_key(
     user: str,
     *,
     days: int = DEFAULT_KEY_DAYS,
-    api_key: ApiKey | None = None,
     attribution: Attribution = UNATTRIBUTED,
 ) -> IssuedKey:
     """Issue a key to an active user without a valid one. Raises ConfigurationError."""
+    expires_at = compute_expiry(database.now(), days)
     with database.write_transaction() as connection:
         row = require_active_user(connection, user)
-        issued = issue_key(connection, database, str(row.id), days=days, api_key=api_key)
+        _revoke_expired_key(connection, database.now(), row.id)
+        unrevoked = select(key_table.c.id).filter_by(person_id=row.id, revoked_at=None)
+        if connection.execute(unrevoked).first() is not None:
+            raise _build_second_key_error(row.email)
+        try:
+            issued = _insert_key(connection, database, mint_api_key(), row.id, expires_at=expires_at, demo=False)
+        except IntegrityError as reason:
+            raise _build_second_key_error(row.email) from reason
         _name_key_change(connection, attribution, issued.id, "create")
-        return issued
-
-
-def issue_key(
-    connection: Connection,
-    database: MetadataDatabase,
-    person_id: str,
-    *,
-    days: int = DEFAULT_KEY_DAYS,
-    api_key: ApiKey | None = None,
-) -> IssuedKey:
-    """Issue a key to an active user without a valid one, in a transaction of the caller. Raises ConfigurationError."""
-    _revoke_expired_key(connection, database.now(), person_id)
-    if connection.execute(select(key_table.c.id).filter_by(person_id=person_id, revoked_at=None)).first() is not None:
-        raise _build_second_key_error(connection, person_id)
-    expires_at = compute_expiry(database.now(), days)
-    api_key = api_key or mint_api_key()
-    try:
-        return _insert_key(connection, database, api_key, person_id, expires_at=expires_at, demo=False)
-    except IntegrityError as reason:
-        raise ConfigurationError("another key was made for them just now: rotate it, or revoke it first") from reason
+    return issued
 
 
 def rotate_key(
@@ -115,7 +102,8 @@ def rotate_key(
     if grace is not None and not timedelta(0) <= grace <= GRACE_MAX:
         raise ConfigurationError(f"the former secret can stay for 0 hours to {GRACE_MAX.days} days after the first use")
     with database.write_transaction() as connection:
-        key = _find_valid_key(connection, database, str(require_active_user(connection, user).id))
+        row = require_active_user(connection, user)
+        key = connection.execute(_select_valid_key(database, row.id).with_for_update()).first()
         if key is None:
             raise ConfigurationError(f"`{user}` has no key to rotate: create one")
         api_key = ApiKey(id=key.id, secret=mint_api_key().secret)
@@ -248,7 +236,7 @@ def is_valid_key(database: MetadataDatabase, key_id: str) -> bool:
 def has_valid_key(database: MetadataDatabase, person_id: str) -> bool:
     """Whether a person has a key that is valid now."""
     with database.read_connection() as connection:
-        return _find_valid_key(connection, database, person_id) is not None
+        return connection.execute(_select_valid_key(database, person_id)).first() is not None
 
 
 def list_keys(
@@ -348,11 +336,9 @@ def _name_key_change(connection: Connection, attribution: Attribution, id: str, 
     name_change(connection, attribution, AdministrativeChange(type="Key", id=id, verb=verb, person_id=person_id))
 
 
-def _find_valid_key(connection: Connection, database: MetadataDatabase, person_id: str) -> Row[Any] | None:
+def _select_valid_key(database: MetadataDatabase, person_id: str) -> Select[Any]:
     unexpired = key_table.c.expires_at > database.now()
-    return connection.execute(
-        select(key_table).filter_by(person_id=person_id, revoked_at=None).where(unexpired)
-    ).first()
+    return select(key_table).filter_by(person_id=person_id, revoked_at=None).where(unexpired)
 
 
 def _revoke_expired_key(connection: Connection, now: datetime, person_id: str) -> None:
@@ -361,8 +347,7 @@ def _revoke_expired_key(connection: Connection, now: datetime, person_id: str) -
     connection.execute(expired.values(revoked_at=now))
 
 
-def _build_second_key_error(connection: Connection, person_id: str) -> ConfigurationError:
-    email = connection.execute(select(user_table.c.email).filter_by(id=person_id)).scalar_one()
+def _build_second_key_error(email: str) -> ConfigurationError:
     return ConfigurationError(f"`{email}` already has a key: rotate it, or revoke it first")
 
 

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -93,8 +93,8 @@ def import_users(
     people = parse_people(text)
     with database.write_transaction() as connection:
         whole = connection.begin_nested()
-        user_importer = _UserImporter(database=database, connection=connection, groups=groups, attribution=attribution)
-        lines = tuple(user_importer.import_person(person) for person in people)
+        importer = _UserImporter(database=database, connection=connection, groups=groups, attribution=attribution)
+        lines = tuple(importer.import_person(person) for person in people)
         is_applied = not dry_run and all(line.outcome is not ImportOutcome.REFUSED for line in lines)
         if is_applied:
             whole.commit()
@@ -185,7 +185,7 @@ class _UserImporter:
             self.groups.require(group)
         row = self.connection.execute(select(user_table).filter_by(email_folded=folded)).first()
         if row is None:
-            list(self._add_to_groups(self._create(person), person.groups))
+            self._add_to_groups(self._create(person), person.groups)
             return ImportOutcome.CREATED, None
         if row.deactivated_at is not None:
             raise ConfigurationError("is deactivated: activate them first")
@@ -203,24 +203,27 @@ class _UserImporter:
         insert_person(self.connection, user, self.attribution)
         return user.id
 
-    def _update(self, row: Row[Any], person: ImportedPerson) -> Iterator[str]:
-        """Yield what was brought up to date."""
+    def _update(self, row: Row[Any], person: ImportedPerson) -> list[str]:
+        """Bring a person up to date, and return what was not."""
+        updated: list[str] = []
         if (row.first_name, row.last_name) != (person.first_name, person.last_name):
-            rename(
+            names = {"first_name": person.first_name, "last_name": person.last_name}
+            rename(self.connection, row.id, **names, attribution=self.attribution)
+            updated.append("name")
+        if merge_attributes(row, person.attributes) != load_attributes(row.attributes):
+            update_attributes(self.connection, row.id, person.attributes, self.attribution)
+            updated.append("attributes")
+        return updated
+
+    def _add_to_groups(self, person_id: str, groups: Sequence[str]) -> list[str]:
+        """Add a person to groups, and return those that they were not in."""
+        return [
+            group
+            for group in groups
+            if confirm_membership(
                 self.connection,
-                row.id,
-                first_name=person.first_name,
-                last_name=person.last_name,
+                MembershipKey(person_id=person_id, group=group),
+                now=self.database.now(),
                 attribution=self.attribution,
             )
-            yield "name"
-        if merge_attributes(row, person.attributes) != load_attributes(row.attributes):
-            update_attributes(self.connection, row, person.attributes, self.attribution)
-            yield "attributes"
-
-    def _add_to_groups(self, person_id: str, groups: Sequence[str]) -> Iterator[str]:
-        """Yield the groups that the person was not in."""
-        for group in groups:
-            key = MembershipKey(person_id=person_id, group=group)
-            if confirm_membership(self.connection, key, now=self.database.now(), attribution=self.attribution):
-                yield group
+        ]

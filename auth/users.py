@@ -199,15 +199,16 @@ def set_attributes(
     Raises ConfigurationError.
     """
     with database.write_transaction() as connection:
-        update_attributes(connection, find_user(connection, user), attributes, attribution)
+        update_attributes(connection, find_user(connection, user).id, attributes, attribution)
 
 
-def update_attributes(connection: Connection, row: Row[Any], attributes: Attributes, attribution: Attribution) -> None:
-    """Set attributes of the user of a row, in a transaction of the caller. Raises ConfigurationError."""
+def update_attributes(connection: Connection, person_id: str, attributes: Attributes, attribution: Attribution) -> None:
+    """Set attributes of a user by id, in a transaction of the caller. Raises ConfigurationError."""
+    row = connection.execute(select(user_table).filter_by(id=person_id).with_for_update()).one()
     merged = merge_attributes(row, attributes)
     check_attributes(merged)
-    connection.execute(update(user_table).filter_by(id=row.id).values(attributes=dump_attributes(merged)))
-    _name_user_change(connection, attribution, row.id, "set-attributes")
+    connection.execute(update(user_table).filter_by(id=person_id).values(attributes=dump_attributes(merged)))
+    _name_user_change(connection, attribution, person_id, "set-attributes")
 
 
 def merge_attributes(row: Row[Any], attributes: Attributes) -> Attributes:

@@ -30,7 +30,7 @@ from onedoor.query.engine import build_audit_facts
 from onedoor.spi.connector import Connector
 from onedoor.storage.database import MetadataDatabase
 
-UNANSWERED = "users, groups and keys cannot be changed now: ask again"
+UNANSWERED = "the metadata database does not answer, so the change may or may not be made: look, then ask again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,7 @@ class AdministrationAction:
         except ConfigurationError as reason:
             raise ConnectorError(str(reason), ErrorCode.BAD_USER_INPUT) from None
         except SQLAlchemyError:
-            raise ConnectorError(UNANSWERED) from None
+            raise ConnectorError(UNANSWERED, ErrorCode.CHANGE_UNSETTLED) from None
         return ActionResult(
             row_id=outcome.row_id,
             connectors=outcome.connectors,

@@ -71,6 +71,17 @@ def test_rotation_keeps_the_id_and_the_expiry_and_numbers_the_secret(state: Meta
     assert (key.secret, key.rotated_at, key.revoked_at) == (2, state.now(), None)
 
 
+def test_rotations_at_once_take_turns(state: MetadataDatabase) -> None:
+    api_keys.create_key(state, ADA)
+    secrets: list[int] = []
+    threads = [Thread(target=lambda: secrets.append(api_keys.rotate_key(state, ADA).secret)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(secrets) == [2, 3, 4, 5]
+
+
 def test_only_an_administrator_lets_a_key_last_longer(state: MetadataDatabase) -> None:
     key = api_keys.create_key(state, ADA, days=7)
     assert api_keys.extend_key(state, ADA, days=30) == key.expires_at + timedelta(days=23)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from auth.policy import AccessPolicy, Decision, decide
+from auth.policy import AccessPolicy, Decision, decide, is_masked, minimize_requirements
 
 POSITION = ("Employee", "salary")
 FINANCE, PEOPLE, EITHER = frozenset({"finance"}), frozenset({"people"}), frozenset({"finance", "people"})
@@ -56,3 +56,35 @@ def test_more_requirements_never_show_more() -> None:
                 fewer = decide(AccessPolicy({POSITION: (first,)}), POSITION, held).allowed
                 more = decide(AccessPolicy({POSITION: (first, second)}), POSITION, held).allowed
                 assert fewer or not more
+
+
+@pytest.mark.parametrize(
+    ("held", "unmasked", "masked"),
+    [
+        pytest.param({"support"}, (FINANCE,), True, id="no group that sees the values"),
+        pytest.param({"support", "finance"}, (FINANCE,), False, id="one of them"),
+        pytest.param({"finance"}, (FINANCE, PEOPLE), True, id="one requirement met of two"),
+        pytest.param({"support"}, (), False, id="a field that nobody sees masked"),
+    ],
+)
+def test_a_field_is_masked_for_whoever_does_not_meet_all_that_its_values_require(held, unmasked, masked) -> None:
+    policy = AccessPolicy({POSITION: (EITHER,)}, unmasked_requirements={POSITION: unmasked} if unmasked else {})
+    assert is_masked(policy, POSITION, frozenset(held)) is masked
+
+
+EVERYONE = frozenset({"everyone"})
+
+
+@pytest.mark.parametrize(
+    ("requirements", "shown"),
+    [
+        pytest.param((), [], id="none"),
+        pytest.param((FINANCE, EITHER), [["finance"]], id="what another one implies is left out"),
+        pytest.param((EVERYONE, FINANCE), [["finance"]], id="everyone is in everyone"),
+        pytest.param((FINANCE | EVERYONE, PEOPLE), [["people"]], id="so is whoever may be in another group"),
+        pytest.param((EVERYONE, FINANCE | EVERYONE), [["everyone"]], id="unless nothing else is required"),
+        pytest.param((PEOPLE, FINANCE), [["finance"], ["people"]], id="sorted"),
+    ],
+)
+def test_the_requirements_that_are_shown_are_those_that_must_be_met(requirements, shown) -> None:
+    assert minimize_requirements(requirements) == shown

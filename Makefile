@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # The two environments are installed beside each other.
 MAKEFLAGS += --jobs=2
 
-.PHONY: serve worker test test-long check golden sdl fuzz equality bench docs lock graphiql
+.PHONY: serve worker test test-long check golden sdl fuzz equality mutation bench docs lock graphiql
 
 serve: .venv/demo .venv-fakesnow/installed  ## the demo company, answering
 	@$(BIN)/python -m demo --port $(PORT) --workers $(WORKERS)
@@ -40,6 +40,9 @@ fuzz: .venv/development  ## thousands of random queries, against the reference; 
 
 equality: .venv/development  ## as many random queries, against all rows in memory; N=100000
 	@EQUAL=$(or $(N),100000) $(BIN)/python -m pytest tests/properties/equality -n 2 -rP
+
+mutation: .venv/development  ## changes the code that decides who may see what, one spot at a time: a test must fail each time
+	@$(BIN)/python -m tests.mutation $(MODULE)
 
 bench: .venv/development  ## Onedoor, by hand, and the limit; QUESTION=one SECONDS=3 ROUNDS=5
 	@$(BIN)/python -m benchmarks $(foreach each,$(QUESTION),--question $(each)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ROUNDS),--rounds $(ROUNDS))

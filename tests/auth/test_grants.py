@@ -21,6 +21,7 @@ from auth.grants import (
     GrantRefused,
     GrantState,
     GrantStep,
+    HeldGrant,
     LastTurn,
 )
 from auth.groups import Group
@@ -174,6 +175,28 @@ def test_an_exclusive_group_has_one_holder_and_any_other_one_for_each_person() -
     assert run(active("ada", group=SUPPORT), waiting("ada", 5, group=SUPPORT), at=NOON) == []
 
 
+def test_a_person_holds_a_group_once_however_often_it_was_approved() -> None:
+    first, second = waiting("ada", 0, group=SUPPORT), replace(waiting("ada", 5, group=SUPPORT), id="again")
+    assert [each.id for each in run(first, second)] == ["ada-support"]
+
+
+def test_a_grant_has_ended_at_its_very_end() -> None:
+    held = [
+        HeldGrant(id=f"{minutes}", group="support", ends_at=NOON + timedelta(minutes=minutes), fencing_token=1)
+        for minutes in (-1, 0, 1)
+    ]
+    assert [each.id for each in grants.find_ended(held, NOON)] == ["-1", "0"]
+
+
+def test_the_longest_reason_will_do() -> None:
+    assert request(by=step("ada", reason="x" * 1000)).state is GrantState.REQUESTED
+
+
+@pytest.mark.parametrize(("hours", "said"), [(0.5, "0.5 hours"), (1, "1 hour"), (8, "8 hours")])
+def test_hours_are_said_as_people_say_them(hours: float, said: str) -> None:
+    assert grants.format_hours(hours * HOUR) == said
+
+
 def test_a_group_that_becomes_exclusive_waits_until_nobody_holds_it() -> None:
     narrowed = {**GROUPS, "support": replace(SUPPORT, exclusive=True)}
     held = active("ada", group=SUPPORT)
@@ -266,6 +289,7 @@ def test_who_is_deactivated_and_a_group_that_is_gone_lose_their_grants() -> None
 def test_what_is_over_changes_no_more() -> None:
     over = grants.give_back(active("ada"), step("ada"))
     assert run(over, at=NOON + 99 * HOUR, people=frozenset()) == []
+    assert run(over, groups={}) == []
 
 
 @settings(max_examples=150, stateful_step_count=40, deadline=None)

@@ -43,6 +43,9 @@ OPTIONS = ("-x", "-q", "-n", "0", "-m", "not long", "-p", "no:cacheprovider")
 
 SECONDS_MAX = 120
 
+BROKEN = 70
+"""How a process ends that could not run the tests."""
+
 
 @dataclass(slots=True)
 class Tally:
@@ -112,8 +115,11 @@ def fork_tests(name: str, mutant: Mutant) -> int:
     if process:
         return process
     signal.alarm(SECONDS_MAX)  # ends what loops for ever, which counts as noticed
-    find_function(import_module(name), mutant.function).__code__ = mutant.code
-    os._exit(run_quietly((*OPTIONS, *SCOPE[name])))
+    try:
+        find_function(import_module(name), mutant.function).__code__ = mutant.code
+        os._exit(run_quietly((*OPTIONS, *SCOPE[name])))
+    finally:
+        os._exit(BROKEN)
 
 
 def count_one(running: dict[int, Mutant], tally: Tally) -> None:
@@ -121,6 +127,8 @@ def count_one(running: dict[int, Mutant], tally: Tally) -> None:
     process, status = os.wait()
     mutant = running.pop(process)
     code = os.waitstatus_to_exitcode(status)
+    if code == BROKEN:
+        raise SystemExit(f"the tests cannot be run on {mutant}")
     if code == 0:
         tally.survivors.append(mutant)
     else:

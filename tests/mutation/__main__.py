@@ -1,6 +1,6 @@
-"""Run the tests of each module in SCOPE on each of its mutants, and name those that no test notices.
+"""Change the code that decides who may see what, one spot at a time, and see that a test fails each time.
 
-`python -m tests.mutation [MODULE ...]`: a mutant survives where all tests pass with it. Those that mean the same as the
+Runs the tests of each module in SCOPE, or of those that are named, on each of its mutants. A mutant survives where all tests pass with it. Those that mean the same as the
 code are listed with the reason in equivalents.toml; for any other the command ends with 1.
 """
 
@@ -59,7 +59,7 @@ class Tally:
 def main() -> int:
     """Run all of SCOPE, or the modules that are named."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
-    parser.add_argument("module", nargs="*", choices=[*SCOPE, []], help="only these modules")
+    parser.add_argument("module", nargs="*", choices=[*SCOPE, []], metavar="MODULE", help="only these modules")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     chosen = parser.parse_args()
     os.chdir(ROOT)

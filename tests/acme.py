@@ -48,6 +48,7 @@ from onedoor.mutations.declarations import MutationDeclaration
 from onedoor.mutations.history import HISTORY_CONNECTOR
 from onedoor.query.context import ExecutionResult, GraphQLRequest, QueryEngine, build_query_engine
 from onedoor.query.engine import RecordBeginning, execute
+from onedoor.query.errors import find_request_mutation
 from onedoor.schema.builder import build_document, build_from_document, compute_version
 from onedoor.spi.capabilities import Capabilities, Column, ColumnType
 from onedoor.spi.connector import Connector
@@ -552,6 +553,13 @@ def build_catalog(given: Mapping[str, Connector] | None = None, limits: Limits |
 async def refuse_mutation(act: ActionCall) -> ActionResult:
     """The small Acme is read; what is changed is tested over sources that can be."""
     raise ConnectorError(f"nothing is changed by `{act.field}` here", ErrorCode.CANNOT_ANSWER)
+
+
+def remedy(*people: str) -> str:
+    """What a denial in Acme advises: to ask these people, or to send the mutation that asks them."""
+    mutation = find_request_mutation(build_catalog())
+    advice = f"ask {' or '.join(people)} for it"
+    return f"send `{mutation}`, or {advice}" if mutation else advice
 
 
 def caller(*groups: str) -> Principal:

@@ -11,6 +11,7 @@ from onedoor.cli import access, main
 from tests import acme
 
 OPENED = 'extend type Customer { creditLimit: Decimal @allow(groups: ["finance", "sales"]) }'
+FINANCE = "finance (finance@acme.example)"
 CUSTOMERS = {
     "id": "R1", "time": "2099-01-01T00:00:00.000000+00:00", "operation": "Q", "operation_hash": "H", "variables": {},
     "groups": ["everyone", "sales"], "text": "query Q {\n  customers(first: $) {\n    nodes { creditLimit }\n  }\n}",
@@ -32,7 +33,7 @@ def summarize(result: Result) -> tuple[int, str]:
 
 def test_a_coordinate_is_explained_and_a_denial_exits_with_1(run: Any) -> None:
     assert summarize(run("access", "Customer.creditLimit", "--group", "sales")) == (
-        1, "`Customer.creditLimit` is for finance; ask finance (finance@acme.example) for it\n"
+        1, f"`Customer.creditLimit` is for finance; {acme.remedy(FINANCE)}\n"
     )  # fmt: skip
     assert summarize(run("access", "Customer.name", "--group", "sales")) == (
         0, "`Customer.name` is open to everyone, sales\n"
@@ -48,7 +49,7 @@ def test_a_program_reads_the_same_as_json(run: Any) -> None:
         "missing": ["finance"],
         "owner": "sales operations",
         "contact": "sales-operations@acme.example",
-        "remedy": "ask finance (finance@acme.example) for it",
+        "remedy": acme.remedy(FINANCE),
     }
 
 

@@ -1,7 +1,8 @@
 """Change the code that decides who may see what, one spot at a time, and see that a test fails each time.
 
-Runs the tests of each module in SCOPE, or of those that are named, on each of its mutants. A mutant survives where all tests pass with it. Those that mean the same as the
-code are listed with the reason in equivalents.toml; for any other the command ends with 1.
+Runs the tests of each module in SCOPE, or of those that are named, on each of its mutants; one survives where all tests
+pass with it. Those that mean the same as the code are listed with the reason in equivalents.toml; for any other the
+command ends with 1.
 """
 
 import argparse

@@ -49,7 +49,7 @@ from onedoor.exports.job import build_export_action, declare_export_jobs
 from onedoor.exports.storage import FolderExportStore
 from onedoor.http import server
 from onedoor.http.cors import parse_origins
-from onedoor.http.directories import follow_directories, load_directory_routers, open_scim
+from onedoor.http.directories import follow_directories, load_directory_routers, open_scim, open_sign_in
 from onedoor.http.endpoint import serve_graphql
 from onedoor.http.health import HealthCheck
 from onedoor.http.pages import StaticFiles
@@ -365,6 +365,7 @@ async def open_app(settings: Settings, company: Company, *, start_jobs: bool = F
             health=HealthCheck(connectors),
             export_store=export_store,
             scim=open_scim(settings.directory, database, company.groups),
+            sign_in=open_sign_in(settings.directory, database, company.groups),
         )
         stack.callback(app_state.turned_away.flush)
         stack.push_async_callback(app_state.key_watch.close)

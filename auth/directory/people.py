@@ -100,7 +100,7 @@ def _admit(sync: Sync, account: Account) -> str | None:
         return None
     row = sync.connection.execute(select(user_table).filter_by(email_folded=users.fold_email(account.email))).first()
     if row is None:
-        return _create(sync, account, account.email)
+        return create_person(sync, account, account.email)
     person_id = str(row.id)
     _require_own(sync, person_id, account.email)
     _update(sync, person_id, account)
@@ -108,7 +108,8 @@ def _admit(sync: Sync, account: Account) -> str | None:
     return person_id
 
 
-def _create(sync: Sync, account: Account, email: str) -> str:
+def create_person(sync: Sync, account: Account, email: str) -> str:
+    """Create the person of an account, from the directory of the sync. Raises DirectoryRefusal."""
     person = User(
         id=users.mint_user_id(), first_name=account.first_name, last_name=account.last_name, email=email,
         created_at=sync.now, deactivated_at=None, attributes=account.attributes,

@@ -54,16 +54,35 @@ class LdapSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OidcSettings:
+    """The provider with which people sign in, over OpenID Connect."""
+
+    issuer: str
+    """Its address, as its tokens give it in `iss`."""
+    client_id: str
+    """The id under which Onedoor is registered there."""
+    client_secret: str = field(repr=False)
+    """The secret that goes with it."""
+    scopes: tuple[str, ...] = ("openid", "email", "profile")
+    """What is asked for."""
+    groups_claim: str = "groups"
+    """The claim that lists a person's groups."""
+    verified_claim: str = "email_verified"
+    """The claim that says whether the provider has verified the e-mail address."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DirectorySettings:
     """The company's directory; without its sections there is none."""
 
     here: bool = True
     """Whether this process follows the directory; one of those that share the state must."""
     address: str = "http://127.0.0.1:8000"
-    """Where people reach Onedoor, without a path: the links by which they claim their keys begin so."""
+    """Where people reach Onedoor, without a path: links to claim keys, and to come back from signing in, begin so."""
     removed_people: int = 5
     """People that a directory may remove within 10 minutes; more wait for an approval."""
     removed_percent: int = 20
     """The same as a share of its active people; the higher number counts."""
     scim: ScimSettings | None = None
     ldap: LdapSettings | None = None
+    oidc: OidcSettings | None = None

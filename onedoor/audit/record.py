@@ -74,6 +74,7 @@ class Surface(StrEnum):
     CLI = "cli"
     SCIM = "scim"
     LDAP = "ldap"
+    SIGN_IN = "sign_in"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

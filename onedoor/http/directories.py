@@ -23,11 +23,13 @@ from onedoor.storage.database import MetadataDatabase
 
 if TYPE_CHECKING:
     from onedoor.http.scim import ScimEndpoint
+    from onedoor.http.sign_in import SignInEndpoint
 
 
 def load_directory_routers(settings: DirectorySettings) -> Sequence[APIRouter]:
     """Load the routes of the directory that is configured."""
-    return [import_module("onedoor.http.scim").router] if settings.scim is not None else []
+    names = {"onedoor.http.scim": settings.scim, "onedoor.http.sign_in": settings.oidc}
+    return [import_module(name).router for name, section in names.items() if section is not None]
 
 
 def open_scim(settings: DirectorySettings, database: MetadataDatabase, groups: Groups) -> "ScimEndpoint | None":
@@ -35,6 +37,15 @@ def open_scim(settings: DirectorySettings, database: MetadataDatabase, groups: G
     if settings.scim is None:
         return None
     endpoint: ScimEndpoint = import_module("onedoor.http.scim").open_scim_endpoint(settings, database, groups)
+    return endpoint
+
+
+def open_sign_in(settings: DirectorySettings, database: MetadataDatabase, groups: Groups) -> "SignInEndpoint | None":
+    """Open what signs people in; None: no provider is configured. Raises ConfigurationError."""
+    if settings.oidc is None:
+        return None
+    module = import_module("onedoor.http.sign_in")
+    endpoint: SignInEndpoint = module.open_sign_in_endpoint(settings, database, groups)
     return endpoint
 
 

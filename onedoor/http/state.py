@@ -23,6 +23,7 @@ from onedoor.runtime.pubsub import InMemoryEventStore, PubSub
 
 if TYPE_CHECKING:
     from onedoor.http.scim import ScimEndpoint
+    from onedoor.http.sign_in import SignInEndpoint
 
 LIFESPAN_KEY = "onedoor"
 """Where LifespanState is in the state of the ASGI lifespan, which also a wrapped app passes on."""
@@ -71,6 +72,8 @@ class AppState:
     """The files of exports; None: there are none to download."""
     scim: "ScimEndpoint | None" = None
     """Serves the directory that pushes; None: none does."""
+    sign_in: "SignInEndpoint | None" = None
+    """Signs people in; None: no provider is configured."""
 
     turned_away: TurnedAwayRecords = field(init=False)
     """The records of those who have no key, or too many requests."""

@@ -120,6 +120,16 @@ directory_progress_table = Table(
 )
 """How far a directory that is read was read, and which process reads it until when."""
 
+directory_identity_table = Table(
+    "directory_identity",
+    METADATA,
+    Column("issuer", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("person_id", ForeignKey("person.id"), nullable=False),
+    Column("created_at", UTCMicroseconds, nullable=False),
+)
+"""Who a provider of OpenID Connect means by a subject: `iss` and `sub`, never an address that may be given anew."""
+
 key_claim_table = Table(
     "key_claim",
     METADATA,

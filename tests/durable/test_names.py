@@ -281,6 +281,7 @@ TABLES = {
     "access_grant": "id group_name person_id state requested_at requested_by requested_reason requested_record "
     "starts_at duration decided_at decided_by decided_reason decided_record active_since ends_at slot "
     "fencing_token forced_by ended_at ended_by ended_reason ended_record ending",
+    "directory_identity": "issuer subject person_id created_at",
     "key_claim": "id person_id digest created_at expires_at used_at revoked_at",
     "administrative_change": "record_id type subject verb person_id at actor reason",
     "intent": "id person key_id groups mutation idempotency_key body input reason record steps "
@@ -345,12 +346,13 @@ def test_the_tables_of_the_metadata_database_and_their_columns(tmp_path: Path) -
     assert columns == TABLES
     indexes = state_rows(tmp_path, "SELECT name FROM sqlite_master WHERE type = 'index' AND name NOT LIKE 'sqlite_%'")
     assert sorted(str(row["name"]) for row in indexes) == INDEXES
-    assert state_rows(tmp_path, "SELECT version_num FROM alembic_version") == [{"version_num": "key_claims"}]
+    assert state_rows(tmp_path, "SELECT version_num FROM alembic_version") == [{"version_num": "identities"}]
 
 
 def test_the_revisions_of_the_metadata_database() -> None:
     revisions = ScriptDirectory(str(MIGRATIONS_FOLDER)).walk_revisions()
     assert [(revision.revision, revision.down_revision) for revision in revisions] == [
+        ("identities", "key_claims"),
         ("key_claims", "access_grants"),
         ("access_grants", "directories"),
         ("directories", "sources_and_secrets"),

@@ -130,7 +130,7 @@ class DirectoryServer:
 def run_company(folder: Path, *, settings: str = SETTINGS, groups: str = GROUPS) -> Iterator[DirectoryServer]:
     """Serve a new company from a folder."""
     make_company(folder, {"onedoor.toml": settings, "groups.toml": groups})
-    environment = {"SCIM_TOKEN": TOKEN}
+    environment = {"SCIM_TOKEN": TOKEN, "OIDC_SECRET": "a secret of the provider"}
     read = load_settings(folder / "onedoor.toml", environment)
     with ExitStack() as stack:
         stack.enter_context(isolated())

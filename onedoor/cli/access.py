@@ -13,26 +13,24 @@ from auth.groups import EVERYONE, Groups
 from auth.policy import AccessPolicy
 from onedoor.audit.reader import read_records
 from onedoor.audit.record import format_timestamp
-from onedoor.cli.tables import print_table
+from onedoor.cli.tables import JSON_OPTION, print_table
 from onedoor.company import CompanySchema
 from onedoor.errors import ConfigurationError, build_unknown_name_error
 from onedoor.model.catalog import Catalog
 from onedoor.query.access import (
     explain_access,
-    find_written_types,
     format_requirements,
     list_known_coordinates,
+    list_written_coordinates,
     parse_coordinate,
 )
 from onedoor.query.replay import ChangedDecision, RecordedShapes, collect_shapes, find_changed_rules, replay
 from onedoor.schema.builder import build_document, build_from_document, check_groups
 from onedoor.schema.proposed_rules import build_proposed_policy
 
-JSON_FLAG = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-
 NO_SHAPES = RecordedShapes(counts={}, last_times={}, skipped=0)
 
-EXIT_CHANGED = 1
+EXIT_REFUSED = 1
 
 
 class PolicyContext(Protocol):
@@ -75,7 +73,7 @@ def load_policy(context: PolicyContext) -> LocalPolicy:
 @click.command("access")
 @click.argument("coordinate")
 @click.option("--group", "groups", multiple=True, help="A group, besides `everyone`; several may be given.")
-@JSON_FLAG
+@JSON_OPTION
 @click.pass_obj
 def show_access(context: PolicyContext, coordinate: str, groups: Sequence[str], as_json: bool) -> None:
     """Say whether groups may use a type, a field or an argument; where they may not, exit with 1.
@@ -89,7 +87,7 @@ def show_access(context: PolicyContext, coordinate: str, groups: Sequence[str], 
     for group in groups:
         catalog.groups.require(group)
     parsed = parse_coordinate(coordinate)
-    known = {".".join(known): known for known in list_known_coordinates(catalog.schema, catalog.policy.requirements)}
+    known = {".".join(known): known for known in list_known_coordinates(catalog.schema, catalog.policy)}
     if parsed not in known.values():
         near = [name for name in known if name.startswith(f"{coordinate.split('.')[0]}.")]
         raise build_unknown_name_error("type, field or argument", coordinate, near or known)
@@ -111,7 +109,7 @@ def show_access(context: PolicyContext, coordinate: str, groups: Sequence[str], 
     else:
         click.echo(f"`{coordinate}` is for {', and for '.join(access.missing)}; {access.remedy or 'nobody is named'}")
     if not access.allowed:
-        raise SystemExit(EXIT_CHANGED)
+        raise SystemExit(EXIT_REFUSED)
 
 
 @click.command("policy-diff")
@@ -120,7 +118,7 @@ def show_access(context: PolicyContext, coordinate: str, groups: Sequence[str], 
 @click.option("--records", type=click.Path(path_type=Path), help="A folder of the audit log, to replay its documents.")
 @click.option("--days", default=30, show_default=True, help="How many days of the records count.")
 @click.option("--check", is_flag=True, help="Exit with 1 where a rule, or with `--records` a decision, changes.")
-@JSON_FLAG
+@JSON_OPTION
 @click.pass_obj
 def compare_policies(
     context: PolicyContext,
@@ -144,39 +142,44 @@ def compare_policies(
     if before is None and after is None:
         raise ConfigurationError("there is nothing to compare with: add `--from` or `--to` with an SDL file")
     local = load_policy(context)
-    catalog, parts = local.catalog, local.parts
-
-    def load_rules(path: Path | None) -> AccessPolicy:
-        if path is None:
-            return catalog.policy
-        return build_proposed_policy(parts.modules, catalog.groups, _read_text(path), parts.masking_groups)
-
-    old, new = load_rules(before), load_rules(after)
+    old, new = _load_rules(local, before), _load_rules(local, after)
     since = format_timestamp(datetime.now(UTC) - timedelta(days=days))
     shapes = NO_SHAPES if records is None else collect_shapes(read_records(records), since)
-    written = find_written_types(catalog.schema)
-    coordinates = list_known_coordinates(catalog.schema, catalog.policy.requirements)
-    rules = find_changed_rules(old, new, [known for known in coordinates if known[0] in written and len(known) < 3])
-    result = replay(catalog, old, new, shapes, view=catalog.schema)
-    rule_rows = [
+    result = replay(local.catalog, old, new, shapes, view=local.catalog.schema)
+    rules = _describe_changed_rules(local, old, new)
+    decisions = [_describe_changed_decision(changed) for changed in result.changes]
+    if as_json:
+        counts = {"documents": result.documents, "requests": result.requests, "skipped": result.skipped}
+        click.echo(json.dumps({**counts, "rules": rules, "changes": decisions}, indent=2))
+    else:
+        _print_rows(rules, RULE_HEADERS)
+        _print_rows(decisions, DECISION_HEADERS)
+        click.echo(f"{len(rules)} rules change, and {len(decisions)} decisions of {result.requests} requests")
+    if check and (rules if records is None else decisions):
+        raise SystemExit(EXIT_REFUSED)
+
+
+def _load_rules(local: LocalPolicy, path: Path | None) -> AccessPolicy:
+    """Return the rules of an SDL file, or those of the company's folder. Raises ConfigurationError."""
+    if path is None:
+        return local.catalog.policy
+    parts, groups = local.parts, local.catalog.groups
+    return build_proposed_policy(parts.modules, groups, _read_text(path), parts.masking_groups)
+
+
+def _describe_changed_rules(local: LocalPolicy, old: AccessPolicy, new: AccessPolicy) -> Sequence[Mapping[str, Any]]:
+    coordinates = list_written_coordinates(local.catalog.schema, local.catalog.policy)
+    return [
         {
             "coordinate": ".".join(rule.coordinate),
             "before": list(format_requirements(rule.before)),
             "after": list(format_requirements(rule.after)),
         }
-        for rule in rules
+        for rule in find_changed_rules(old, new, coordinates)
     ]
-    decision_rows = [_describe_decision(changed) for changed in result.changes]
-    if as_json:
-        counts = {"documents": result.documents, "requests": result.requests, "skipped": result.skipped}
-        click.echo(json.dumps({**counts, "rules": rule_rows, "changes": decision_rows}, indent=2))
-    else:
-        _print_rows(rule_rows, {"coordinate": "rule", "before": "before", "after": "after"})
-        _print_rows(decision_rows, DECISION_HEADERS)
-        click.echo(f"{len(rules)} rules change, and {len(decision_rows)} decisions of {result.requests} requests")
-    if check and (decision_rows if records else rule_rows):
-        raise SystemExit(EXIT_CHANGED)
 
+
+RULE_HEADERS = {"coordinate": "rule", "before": "before", "after": "after"}
 
 DECISION_HEADERS = {
     "operation": "operation", "path": "field", "reason": "because of", "groups": "groups", "requests": "requests",
@@ -184,7 +187,7 @@ DECISION_HEADERS = {
 }  # fmt: skip
 
 
-def _describe_decision(changed: ChangedDecision) -> Mapping[str, Any]:
+def _describe_changed_decision(changed: ChangedDecision) -> Mapping[str, Any]:
     opened = changed.after.decision.allowed
     denied = changed.before if opened else changed.after
     return {

@@ -29,6 +29,7 @@ from onedoor.query.access import (
     format_requirements,
     is_known,
     list_known_coordinates,
+    list_written_coordinates,
     parse_coordinate,
 )
 from onedoor.query.replay import (
@@ -229,7 +230,7 @@ def _describe_group(groups: Groups, group: Group) -> RowValues:
 def make_access(call: AccessCall) -> Made:
     """Decide everything that the principal may know of, or the one coordinate that is asked for."""
     catalog, wanted = call.catalog, call.arguments.get("coordinate")
-    known: Sequence[SchemaCoordinate] = list_known_coordinates(call.view, catalog.policy.requirements)
+    known = list_known_coordinates(call.view, catalog.policy)
     if wanted is not None:
         coordinate = parse_coordinate(wanted)
         known = [coordinate] if coordinate is not None and coordinate in known else []
@@ -327,7 +328,7 @@ def make_policy_diff(call: AccessCall) -> Made:
     since = arguments.get("since") or datetime.now(UTC) - timedelta(days=REPLAYED_DAYS)
     shapes = collect_shapes(read_records(services.records_folder), format_timestamp(since))
     result = replay(catalog, before, after, shapes, view=call.view)
-    changed_rules = find_changed_rules(before, after, _list_ruled_coordinates(call))
+    changed_rules = find_changed_rules(before, after, list_written_coordinates(call.view, catalog.policy))
     return {
         POLICY_DIFF: [_describe_policy_diff(call, result)],
         RULE_CHANGE: [_describe_changed_rule(call, changed) for changed in changed_rules],
@@ -337,13 +338,6 @@ def make_policy_diff(call: AccessCall) -> Made:
             if _may_name(call.view, changed.after.coordinate)
         ],
     }
-
-
-def _list_ruled_coordinates(call: AccessCall) -> Sequence[SchemaCoordinate]:
-    """List what the principal may know of and is written, not made for filters, orders or pages."""
-    written = find_written_types(call.catalog.schema)
-    known = list_known_coordinates(call.view, call.catalog.policy.requirements)
-    return [coordinate for coordinate in known if coordinate[0] in written and len(coordinate) < 3]
 
 
 def _describe_policy_diff(call: AccessCall, result: ReplayResult) -> RowValues:

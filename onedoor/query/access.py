@@ -1,8 +1,7 @@
 """Explain what groups may see: each coordinate with its decision, the groups that would do, and whom to ask."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from graphql import (
     GraphQLInputObjectType,
@@ -13,7 +12,15 @@ from graphql import (
     is_leaf_type,
 )
 
-from auth.policy import Decision, GroupRequirement, SchemaCoordinate, decide, is_masked, minimize_requirements
+from auth.policy import (
+    AccessPolicy,
+    Decision,
+    GroupRequirement,
+    SchemaCoordinate,
+    decide,
+    is_masked,
+    minimize_requirements,
+)
 from onedoor.model.catalog import Catalog
 from onedoor.model.names import get_row_type, list_concrete_types
 from onedoor.query.errors import describe_remedy, join_alternatives
@@ -66,9 +73,16 @@ def format_requirements(requirements: Sequence[GroupRequirement]) -> tuple[str, 
     return tuple(map(join_alternatives, minimize_requirements(requirements)))
 
 
-def list_known_coordinates(schema: GraphQLSchema, requirements: Mapping[SchemaCoordinate, Any]) -> Sequence[Any]:
-    """List the coordinates with rules of a schema, which may be a principal's own view of the policy's, by name."""
-    return [coordinate for coordinate in _iterate_coordinates(schema) if coordinate in requirements]
+def list_known_coordinates(schema: GraphQLSchema, policy: AccessPolicy) -> Sequence[SchemaCoordinate]:
+    """List the coordinates of a schema that have rules, by name; it may be the view that a principal has of it."""
+    return [coordinate for coordinate in _iterate_coordinates(schema) if coordinate in policy.requirements]
+
+
+def list_written_coordinates(schema: GraphQLSchema, policy: AccessPolicy) -> Sequence[SchemaCoordinate]:
+    """List those that somebody wrote a rule for: types and their fields, without what is made for filters or pages."""
+    written = find_written_types(schema)
+    known = list_known_coordinates(schema, policy)
+    return [coordinate for coordinate in known if coordinate[0] in written and len(coordinate) < 3]
 
 
 def find_written_types(schema: GraphQLSchema) -> frozenset[str]:

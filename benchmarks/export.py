@@ -86,7 +86,7 @@ class Works:
 
 async def open_executor(folder: Path) -> AuditedExecutor:
     parts = onedoor.load_parts()
-    schema, rules = build_schema_and_policy(parts.modules)
+    schema, rules = build_schema_and_policy(parts.modules, parts.masking_groups)
     database = await connect(SqliteOptions(path=str(folder / "database.sqlite")))
     catalog = Catalog(
         schema=schema,
@@ -94,7 +94,7 @@ async def open_executor(folder: Path) -> AuditedExecutor:
         mappings=parts.mappings,
         connectors={"database": database, "posts": MemoryConnector({}), "caller": build_empty_principal_connector()},
         cursor_secret=b"a secret of the benchmark",
-        version=compute_version(build_document(parts.modules)),
+        version=compute_version(build_document(parts.modules, parts.masking_groups)),
     )
     audit_log = open_audit_log(folder / "journal", datetime.now(UTC))
     engine = build_query_engine(

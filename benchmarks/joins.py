@@ -94,7 +94,7 @@ async def compare(engine: QueryEngine, question: str, recording: RecordingRunner
 def open_engine(connector: Any) -> QueryEngine:
     """Build an engine over the internal database alone; the questions ask nothing else."""
     parts = build_company_schema(load_company(ACME), SchemaSettings(), exports=False)
-    schema, policy = build_schema_and_policy(parts.modules)
+    schema, policy = build_schema_and_policy(parts.modules, parts.masking_groups)
     catalog = Catalog(
         schema=schema,
         policy=policy,
@@ -102,7 +102,7 @@ def open_engine(connector: Any) -> QueryEngine:
         connectors={"internal": connector},
         limits=LIMITS,
         cursor_secret=b"a secret of the benchmark",
-        version=compute_version(build_document(parts.modules)),
+        version=compute_version(build_document(parts.modules, parts.masking_groups)),
     )
     return build_query_engine(catalog, lambda caller: {}, time.monotonic)
 

@@ -103,7 +103,7 @@ class Measurement:
 def measure(name: str, rows: int, most: int) -> Measurement:
     limits = Limits(rows_in_memory=most, rows_read=10 * ROWS, request_seconds=600, source_seconds=60)
     parts = build_company_schema(load_company(ACME), SchemaSettings(), exports=False)
-    schema, rules = build_schema_and_policy(parts.modules)
+    schema, rules = build_schema_and_policy(parts.modules, parts.masking_groups)
     catalog = Catalog(
         schema=schema,
         policy=rules,
@@ -112,7 +112,7 @@ def measure(name: str, rows: int, most: int) -> Measurement:
         limits=limits,
         open_spill_table=SpillTableFactory(limits),
         cursor_secret=b"a secret of the benchmark",
-        version=compute_version(build_document(parts.modules)),
+        version=compute_version(build_document(parts.modules, parts.masking_groups)),
     )
     before, start, idle = peak(), time.perf_counter(), time.process_time()
     engine = build_query_engine(catalog, lambda caller: {}, time.monotonic)

@@ -6,7 +6,7 @@ import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from string import Template
@@ -132,13 +132,14 @@ def load_app() -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """An employee of Acme in one group and in `everyone`, with a question worth asking."""
+    """Someone in one group and in `everyone`, with a question worth asking: an employee of Acme, or of a vendor."""
 
     group: str
     first_name: str
     last_name: str
     email: str
     question: str
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 EMPLOYEE_NUMBERS = {
@@ -174,9 +175,23 @@ QUESTIONS = {
 
 EMPLOYEES = employees(max(EMPLOYEE_NUMBERS.values()))
 
-PEOPLE = tuple(
-    Person(group=group, first_name=row[1], last_name=row[2], email=row[3], question=QUESTIONS[group])
-    for group, row in ((group, EMPLOYEES[number - 1]) for group, number in EMPLOYEE_NUMBERS.items())
+VENDORS_PERSON = Person(
+    group="vendor",
+    first_name="Vera",
+    last_name="Kestrel",
+    email="vera@kestrel.example",
+    question="{ customers(first: 5) { totalCount nodes { name country orders(first: 2) { nodes { status total } } } }"
+    " orders { totalCount } }",
+    attributes={"vendor": ("kestrel",)},
+)
+"""Sees the customers that the vendor `kestrel` looks after, and their orders."""
+
+PEOPLE = (
+    *(
+        Person(group=group, first_name=row[1], last_name=row[2], email=row[3], question=QUESTIONS[group])
+        for group, row in ((group, EMPLOYEES[number - 1]) for group, number in EMPLOYEE_NUMBERS.items())
+    ),
+    VENDORS_PERSON,
 )
 
 
@@ -185,7 +200,13 @@ def keys(state: MetadataDatabase) -> Mapping[str, str]:
     known = {person.email for person in users.list_users(state)}
     for person in PEOPLE:
         if person.email not in known:
-            users.create_user(state, first_name=person.first_name, last_name=person.last_name, email=person.email)
+            users.create_user(
+                state,
+                first_name=person.first_name,
+                last_name=person.last_name,
+                email=person.email,
+                attributes=person.attributes,
+            )
         if person.group != EVERYONE:
             users.join_group(state, person.email, person.group)
     for other in list_other_keys(state):

@@ -1,6 +1,6 @@
 """Customers: a table of the internal database, linked to all that is known of them elsewhere."""
 
-from onedoor.mapping import Lookup, Relationship, TopicSubscription, TypeMapping
+from onedoor.mapping import ALL_ROWS, Lookup, Relationship, TopicSubscription, TypeMapping, attribute, last
 from onedoor.mutations import TABLE_CHANGE_KINDS, RowMutation
 
 MAPPINGS = (
@@ -24,6 +24,14 @@ MAPPINGS = (
             "driveFiles": Relationship(to="DriveFile", local="id", remote="customer_id"),
             "channel": Relationship(to="Channel", local="id", remote="customer_id"),
         },
+        rows={
+            "sales": ALL_ROWS,
+            "marketing": ALL_ROWS,
+            "finance": ALL_ROWS,
+            "support": ALL_ROWS,
+            "vendor": {"vendor": attribute("vendor")},
+        },
+        mask={"phone": {"support": last(4)}},
     ),
 )
 MUTATIONS = tuple(RowMutation(field=f"{verb}Customer", type="Customer", kind=verb) for verb in TABLE_CHANGE_KINDS)

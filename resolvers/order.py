@@ -1,6 +1,6 @@
 """Orders, their items and products: tables of the internal database."""
 
-from onedoor.mapping import Relationship, TopicSubscription, TypeMapping
+from onedoor.mapping import ALL_ROWS, Relationship, TopicSubscription, TypeMapping, attribute
 from onedoor.mutations import TABLE_CHANGE_KINDS, RowMutation
 
 MAPPINGS = (
@@ -11,6 +11,12 @@ MAPPINGS = (
         relationships={
             "customer": Relationship(to="Customer", local="customer_id", remote="id"),
             "items": Relationship(to="OrderItem", local="id", remote="order_id"),
+        },
+        rows={
+            "sales": ALL_ROWS,
+            "finance": ALL_ROWS,
+            "support": ALL_ROWS,
+            "vendor": {"customer": {"vendor": attribute("vendor")}},
         },
     ),
     TypeMapping(

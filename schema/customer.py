@@ -37,7 +37,7 @@ class Health(StrEnum):
 
 @strawberry.type(
     description="A company that buys from us.",
-    directives=[allow("sales", "marketing", "finance", "support"), owned("sales operations")],
+    directives=[allow("sales", "marketing", "finance", "support", "vendor"), owned("sales operations")],
 )
 class Customer:
     id: strawberry.ID = strawberry.field(description="The customer number.")

@@ -32,7 +32,7 @@ class ProductCategory(StrEnum):
 
 @strawberry.type(
     description="One order of one customer.",
-    directives=[allow("sales", "finance", "support"), owned("order desk")],
+    directives=[allow("sales", "finance", "support", "vendor"), owned("order desk")],
 )
 class Order:
     id: strawberry.ID = strawberry.field(description="The order number.")

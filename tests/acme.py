@@ -60,6 +60,7 @@ GROUPS = Groups.load(ROOT / "groups.toml")
 GROUP_NAMES = GROUPS.names
 SCALE = Fraction(1, 100)
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
+VENDOR = "kestrel"
 UNLIMITED_RATES = Limits(
     requests_a_minute=10**6,
     failed_keys_a_minute=10**6,
@@ -85,7 +86,7 @@ TEXT, INTEGER, DECIMAL, BOOLEAN, DATE, TIME = (
 INTERNAL: Mapping[str, Mapping[str, ColumnType]] = {
     "customer": {
         "id": INTEGER, "name": TEXT, "email": TEXT, "phone": TEXT, "country": TEXT, "segment": TEXT,
-        "created_at": TIME, "account_manager_id": INTEGER, "credit_limit": DECIMAL, "version": INTEGER,
+        "created_at": TIME, "account_manager_id": INTEGER, "credit_limit": DECIMAL, "vendor": TEXT, "version": INTEGER,
     },
     "product": {
         "id": INTEGER, "sku": TEXT, "name": TEXT, "category": TEXT, "price": DECIMAL, "discontinued": BOOLEAN,
@@ -501,7 +502,7 @@ def load_subscriptions() -> Mapping[str, SubscriptionSource]:
 @cache
 def load_document() -> DocumentNode:
     """Build Acme's schema as a document once a process; nobody changes it."""
-    return build_document(load_schema_modules())
+    return build_document(load_schema_modules(), parts().masking_groups)
 
 
 @cache
@@ -563,11 +564,12 @@ def remedy(*people: str) -> str:
 
 
 def caller(*groups: str) -> Principal:
-    """Someone in these groups, and in everyone's."""
+    """Someone in these groups, and in everyone's, who works for a vendor."""
     return Principal(
         person_id="P1", first_name="Ada", last_name="Lovelace", email="ada@acme.example",
         groups=frozenset({"everyone", *groups}), grants=(),
         key_id="Key012345678", key_created=NOW - timedelta(days=1), key_expires=NOW + timedelta(days=89),
+        attributes={"vendor": (VENDOR,)},
     )  # fmt: skip
 
 

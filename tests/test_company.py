@@ -74,7 +74,7 @@ def sdl(folder: Path, settings: SchemaSettings | None = None, *, exports: bool =
 def list_types(folder: Path, *, exports: bool = False) -> set[str]:
     with isolated():
         parts = build_company_schema(load_company(folder), SchemaSettings(), exports=exports)
-        return {node.name.value for node in build_document(parts.modules).definitions}  # type: ignore[attr-defined]
+        return {node.name.value for node in build_document(parts.modules, parts.masking_groups).definitions}  # type: ignore[attr-defined]
 
 
 def test_the_folder_is_the_one_chosen_or_the_settings_or_the_working_directory(

@@ -41,6 +41,11 @@ CUSTOMER_COLUMNS = (
     "credit_limit",
 )
 
+CUSTOMER_TABLE_COLUMNS = (*CUSTOMER_COLUMNS, "vendor")
+
+VENDORS = (None, None, "brightwater", "kestrel")
+"""Who looks after a customer in our place; most customers are our own."""
+
 PRODUCT_COLUMNS = ("id", "sku", "name", "category", "price", "discontinued")
 
 ORDER_COLUMNS = ("id", "customer_id", "status", "placed_at", "total", "note")
@@ -112,6 +117,11 @@ def build_customer(number: int, whole: CompanySize) -> Customer:
         None if (bits >> 40) % 10 == 0 else pick_member("Sales", bits >> 44, whole.staff),
         None if (bits >> 50) % 5 == 0 else money(250_000 * (1 + (bits >> 54) % 40)),
     )
+
+
+def get_vendor(number: int) -> str | None:
+    """Return the vendor who looks after a customer."""
+    return pick(VENDORS, draw(stream("vendor"), number))
 
 
 def get_segment(number: int, bits: int) -> str:
@@ -306,7 +316,8 @@ def tables(scale: Fraction | float = 1) -> Mapping[str, Table]:
     return {
         "employee": Table(EMPLOYEE_COLUMNS, employees(whole.staff)),
         "customer": add_version(
-            CUSTOMER_COLUMNS, (build_customer(number, whole) for number in count_to(whole.customers))
+            CUSTOMER_TABLE_COLUMNS,
+            ((*build_customer(number, whole), get_vendor(number)) for number in count_to(whole.customers)),
         ),
         "product": add_version(PRODUCT_COLUMNS, map(build_product, count_to(whole.products))),
         "orders": add_version(ORDER_COLUMNS, orders),

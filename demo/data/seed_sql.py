@@ -143,6 +143,7 @@ CUSTOMER = Table(
     required_column("created_at", Time),
     reference_column("account_manager_id", "employee.id", nullable=True),
     Column("credit_limit", Money, comment="in euros; null: none agreed"),
+    Column("vendor", Text, comment="who looks after the customer in our place"),
     version_column(),
     sqlite_autoincrement=True,
 )

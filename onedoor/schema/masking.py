@@ -17,6 +17,7 @@ from graphql import (
     InterfaceTypeDefinitionNode,
     NamedTypeNode,
     NameNode,
+    NonNullTypeNode,
     ObjectTypeDefinitionNode,
     StringValueNode,
 )
@@ -36,11 +37,12 @@ NO_MASKS: MaskingGroups = {}
 
 MASKED_DIRECTIVE, ALLOW_DIRECTIVE = "masked", "allow"
 
+MUTATION_ROOT, CHANGE_SUFFIX = "Mutation", "Change"
+
 MASKED_DEFINITION = DirectiveDefinitionNode(
     name=NameNode(value=MASKED_DIRECTIVE),
     description=StringValueNode(
-        value="Whoever sees this by one of these groups alone sees a part of each value, and cannot filter, sort, "
-        "group, aggregate, listen for or export by it.",
+        value="Whoever sees this by these groups alone sees a part of each value, and can do nothing else with it.",
         block=True,
     ),
     arguments=(build_argument("groups", "[String!]!", ""),),
@@ -58,8 +60,11 @@ def mask_document(document: DocumentNode, masking_groups: MaskingGroups) -> Docu
     for (type_name, field), groups in masking_groups.items():
         for problem in _find_problems(types, type_name, field, groups):
             raise SchemaError(problem)
+    changed_types = dict(_iter_changed_types(types))
     definitions = (
-        _mask_type(types, node, masking_groups) if isinstance(node, GuardedNode) else node
+        _mask_type(types, node, masking_groups, changed_types.get(node.name.value))
+        if isinstance(node, GuardedNode)
+        else node
         for node in document.definitions
     )
     return DocumentNode(definitions=(MASKED_DEFINITION, *definitions))
@@ -85,9 +90,11 @@ def _find_problems(
         yield f"`{coordinate}` is masked for all who may see it: let one more group see it as it is"
 
 
-def _mask_type(types: Mapping[str, GuardedNode], node: GuardedNode, masking_groups: MaskingGroups) -> GuardedNode:
+def _mask_type(
+    types: Mapping[str, GuardedNode], node: GuardedNode, masking_groups: MaskingGroups, changed_type: str | None
+) -> GuardedNode:
     name = node.name.value
-    base = _find_base_name(types, name)
+    base = changed_type or _find_base_name(types, name)
     if base is None:
         members = tuple(
             _mark_masked(member, masking_groups.get((name, member.name.value))) for member in node.fields or ()
@@ -107,6 +114,17 @@ def _find_base_name(types: Mapping[str, GuardedNode], name: str) -> str | None:
     if derived is None or not derived.by_field:
         return None
     return _find_base_name(types, derived.base) or derived.base
+
+
+def _iter_changed_types(types: Mapping[str, GuardedNode]) -> Iterator[tuple[str, str]]:
+    """Yield each input of a mutation with the type that it changes: whoever sets a value learns about the old one."""
+    mutations: Any = types[MUTATION_ROOT].fields if MUTATION_ROOT in types else ()
+    for mutation in mutations:
+        changed = getattr(mutation.type, "name", mutation.name).value.removesuffix(CHANGE_SUFFIX)
+        for argument in mutation.arguments or ():
+            named = argument.type.type if isinstance(argument.type, NonNullTypeNode) else argument.type
+            if changed in types and isinstance(named, NamedTypeNode) and named.name.value in types:
+                yield named.name.value, changed
 
 
 def _mark_masked(member: MemberNode, groups: frozenset[str] | None) -> MemberNode:

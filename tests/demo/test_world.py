@@ -95,7 +95,8 @@ def test_a_manager_has_a_lower_number_so_nobody_manages_themselves_through_other
 
 
 @pytest.mark.parametrize("column", [
-    "customer.phone", "customer.account_manager_id", "customer.credit_limit", "orders.note", "deployment.slack_ts",
+    "customer.phone", "customer.account_manager_id", "customer.credit_limit", "customer.vendor", "orders.note",
+    "deployment.slack_ts",
 ])  # fmt: skip
 def test_some_rows_have_no_value_and_some_have_one(column: str) -> None:
     table, _, name = column.partition(".")

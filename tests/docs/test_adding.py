@@ -58,7 +58,7 @@ def imported(path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleTy
 def build_catalog(added: Mapping[str, ModuleType], subject: str, given: Mapping[str, Connector]) -> Catalog:
     """Build Acme's catalog with one more subject, over an additional or a replaced connector."""
     modules = (*acme.load_schema_modules(), added[f"schema/{subject}.py"])
-    schema, rules = build_schema_and_policy(modules)
+    schema, rules = build_schema_and_policy(modules, acme.parts().masking_groups)
     own = {mapping.type: mapping for mapping in added[f"resolvers/{subject}.py"].MAPPINGS}
     before = acme.build_catalog()
     result = replace(
@@ -67,7 +67,7 @@ def build_catalog(added: Mapping[str, ModuleType], subject: str, given: Mapping[
         policy=rules,
         mappings={**before.mappings, **own},
         connectors={**before.connectors, **given},
-        version=compute_version(build_document(modules)),
+        version=compute_version(build_document(modules, acme.parts().masking_groups)),
     )
     validate_catalog(result)
     return result

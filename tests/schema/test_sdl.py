@@ -9,7 +9,7 @@ from graphql import DocumentNode, build_ast_schema, parse, print_ast
 
 from onedoor.schema.builder import build_document, compute_version, derive_policy, print_sdl
 from onedoor.schema.sdl import sort_document, strip_documentation
-from tests.acme import load_document, load_schema_and_policy, load_schema_modules, load_schema_version
+from tests.acme import load_document, load_schema_and_policy, load_schema_modules, load_schema_version, parts
 
 PRINTED = Path(__file__).parents[2] / "schema" / "schema.graphql"
 
@@ -20,7 +20,7 @@ def parse_printed() -> DocumentNode:
 
 
 def test_the_printed_schema_is_the_one_that_is_built() -> None:
-    assert PRINTED.read_text() == print_sdl(load_schema_modules()), "`make sdl` prints it anew"
+    assert PRINTED.read_text() == print_sdl(load_schema_modules(), parts().masking_groups), "`make sdl` prints it anew"
 
 
 def test_the_rules_read_from_the_printed_schema_are_those_that_are_enforced() -> None:
@@ -39,14 +39,15 @@ def names(of: DocumentNode) -> list[str]:
 
 def test_the_printed_schema_is_sorted_with_the_roots_first() -> None:
     result = names(parse_printed())
-    assert result[:6] == ["allow", "owned", "stored", "Query", "Mutation", "Subscription"]
-    assert all(one < other for one, other in pairwise(result[6:]))
+    assert result[:7] == ["allow", "masked", "owned", "stored", "Query", "Mutation", "Subscription"]
+    assert all(one < other for one, other in pairwise(result[7:]))
 
 
 def test_where_a_module_stands_moves_nothing() -> None:
     turned = tuple(reversed(tuple(load_schema_modules())))
-    assert print_sdl(turned) == print_ast(sort_document(load_document())) + "\n"
-    assert compute_version(build_document(turned)) == load_schema_version()
+    masking_groups = parts().masking_groups
+    assert print_sdl(turned, masking_groups) == print_ast(sort_document(load_document())) + "\n"
+    assert compute_version(build_document(turned, masking_groups)) == load_schema_version()
 
 
 LAMP = """

@@ -15,10 +15,9 @@ from onedoor.http.turned_away import TurnedAwayRecords
 from onedoor.model.catalog import Catalog, Limits
 from onedoor.query.audited import AuditedExecutor
 from onedoor.query.context import build_query_engine
-from onedoor.schema.builder import build_document, build_from_document
 from onedoor.schema.visibility import build_visible_schema
 from onedoor.storage.database import MetadataDatabaseUnavailable
-from tests.acme import caller, load_schema_and_policy, load_schema_modules
+from tests.acme import caller, load_document, load_schema_and_policy
 
 SALES, FINANCE, EVERYONE = frozenset({"sales", "finance"}), frozenset({"finance"}), frozenset({"everyone"})
 RULES = AccessPolicy(
@@ -116,8 +115,7 @@ async def test_a_key_is_shown_the_groups_of_every_field() -> None:
 @pytest.mark.parametrize("groups", [[], ["sales"], ["finance"], ["people", "audit"]])
 def test_under_own_views_nothing_is_named_that_the_view_does_not_have(groups: list[str]) -> None:
     """Of a type with hidden fields alone, such as the sums of hidden numbers, not even the name."""
-    document = build_document(load_schema_modules())
-    _, policy = build_from_document(document)
+    document, (_, policy) = load_document(), load_schema_and_policy()
     view = build_visible_schema(document, policy, frozenset({"everyone", *groups}))
     named = list_field_permissions(policy, view, {})
     fields = {f"{name}.{field}" for name, type in view.type_map.items() for field in getattr(type, "fields", ())}

@@ -23,6 +23,12 @@ class Declared:
         ]
 
     @cached_property
+    def masking_groups(self) -> frozenset[str]:
+        """Return the groups that see a part of its values."""
+        directives = (each for each in self.node.directives or () if each.name.value == "masked")
+        return frozenset(group.value for each in directives for group in each.arguments[0].value.values)
+
+    @cached_property
     def members(self) -> Mapping[str, "Declared"]:
         """Return its fields or arguments by name."""
         members = getattr(self.node, "fields", None) or getattr(self.node, "arguments", None) or ()
@@ -55,6 +61,12 @@ class Declarations:
             field.members[argument].is_met(groups) and self.is_value_open(groups, field.members[argument], value)
             for argument, value in arguments.items()
         )
+
+    def is_masked(self, groups: frozenset[str], kind: str, name: str) -> bool:
+        """No group of its own rule, or else of its type's, shows more than a part of it."""
+        member = self.types[kind].members[name]
+        own = member.allowed_groups or self.types[kind].allowed_groups
+        return bool(member.masking_groups) and not all(groups & allowed - member.masking_groups for allowed in own)
 
     def is_value_open(self, groups: frozenset[str], member: Declared, value: Any) -> bool:
         outer = self.types.get(member.target)

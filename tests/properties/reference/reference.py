@@ -30,6 +30,7 @@ from onedoor.model.mapping import Lookup
 from tests.acme import load_document
 from tests.properties.reference.pages import judge, page
 from tests.properties.reference.permission import Declarations
+from tests.properties.reference.visible import narrow
 from tests.properties.reference.world import ID, INTERFACES, TYPE, Dict, World, names, value
 
 Error = tuple[str, tuple[str | int, ...] | None, int | None]
@@ -50,7 +51,7 @@ async def compute_reply(world: World, caller: Principal, document: DocumentNode,
     refused = refusals(world, caller, document, variables)
     if refused:
         return Reply(data=None, errors=frozenset(), refused=refused)
-    run = Run(world, caller)
+    run = Run(narrow(world, caller), caller)
     awaited: Any = execute(world.schema, document, variable_values=dict(variables), field_resolver=run.resolve)
     result: ExecutionResult = awaited if isinstance(awaited, ExecutionResult) else await awaited
     return Reply(data=result.data, errors=run.errors(result), rows=run.rows)
@@ -144,7 +145,8 @@ class Run:
         if name in binding.computed_fields:
             needs = tuple(value(binding, item, source) for item in binding.computed_fields[name].needs)
             return binding.computed_fields[name].compute([needs])[0]
-        return value(binding, name, source)
+        shown = value(binding, name, source)
+        return mask(shown) if declarations().is_masked(self.caller.groups, kind, name) else shown
 
     def root(self, info: GraphQLResolveInfo, arguments: Mapping[str, Any]) -> Any:
         returns = get_named_type(info.return_type).name
@@ -192,6 +194,11 @@ class Run:
         """Return an error for each denied field, at its first null, and for each null in a non-null place."""
         withheld = [("FORBIDDEN", min(paths, key=places), len(paths)) for paths in self.nulls.values()]
         return frozenset([*withheld, *map(broken, result.errors or ())])
+
+
+def mask(text: str | None) -> str | None:
+    """The only mask in Acme: the last four of a text that is longer than eight."""
+    return None if text is None else "••••" + (text[-4:] if len(text) >= 8 else "")
 
 
 def looked_up(world: World, lookup: Lookup, row: Dict, arguments: Mapping[str, Any]) -> Any:

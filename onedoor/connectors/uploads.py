@@ -7,12 +7,14 @@ from uuid import uuid4
 
 import orjson
 
+from auth.policy import AccessPolicy, decide
 from onedoor.audit.record import AuditedChange, hash_scalar
 from onedoor.connectors.files.model import guess_media_type
 from onedoor.connectors.memory import MemoryCollection, MemoryConnector
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.model.catalog import Action, ActionCall, ActionResult
 from onedoor.model.mapping import TypeMapping
+from onedoor.model.reader import build_all_rows_coordinate
 from onedoor.mutations.files import format_file_id
 from onedoor.query.context import QueryEngine
 from onedoor.query.engine import build_audit_facts
@@ -53,7 +55,11 @@ def build_upload_actions(
 ) -> Mapping[str, Action]:
     """Return the action of `fileUpload`, whose stores are the mappings with the constant `store`."""
     stores = {mapping.constants["store"]: mapping for mapping in mappings if "store" in mapping.constants}
-    return {"fileUpload": UploadAction(connectors=engine.connectors, stores=stores, redaction_key=redaction_key)}
+    return {
+        "fileUpload": UploadAction(
+            connectors=engine.connectors, stores=stores, policy=engine.catalog.policy, redaction_key=redaction_key
+        )
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +68,7 @@ class UploadAction:
 
     connectors: Mapping[str, ResilientConnector]
     stores: Mapping[str, TypeMapping]
+    policy: AccessPolicy
     redaction_key: bytes = field(repr=False)
     """Keys the hash that stands for the file in the audit record."""
 
@@ -71,6 +78,9 @@ class UploadAction:
         mapping = self.stores.get(store)
         if mapping is None:
             raise ConnectorError(f"`{store}` has no address to upload to", ErrorCode.CANNOT_ANSWER)
+        if mapping.rows is not None and not self._sees_all_rows(mapping, call):
+            message = f"an upload to `{store}` is not held to the rows that you may see: send the file in a mutation"
+            raise ConnectorError(message, ErrorCode.FORBIDDEN)
         upload = _parse_upload_input(fields, mapping)
         try:
             address = await resilience.request_upload_address(self.connectors[mapping.source], upload)
@@ -90,6 +100,9 @@ class UploadAction:
             connectors={UPLOAD_CONNECTOR: _build_upload_connector(upload, store, address)},
             audit_facts=build_audit_facts([given]),
         )
+
+    def _sees_all_rows(self, mapping: TypeMapping, call: ActionCall) -> bool:
+        return decide(self.policy, build_all_rows_coordinate(mapping.type), call.principal.groups).allowed
 
 
 def _parse_upload_input(fields: Mapping[str, Any], mapping: TypeMapping) -> UploadRequest:

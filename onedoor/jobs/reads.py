@@ -42,7 +42,7 @@ class ReadRecorder:
             return
         catalog, plan = result.cached_plan.catalog, result.cached_plan
         coordinates = list_read_coordinates(catalog.schema, catalog.policy, plan.fields, plan.decisions)
-        reads = {".".join(coordinate) for coordinate in (*coordinates, *_list_read_rows(catalog, plan, principal))}
+        reads = {".".join(coordinate) for coordinate in (*coordinates, *list_read_rows(catalog, plan, principal))}
         if any(scan.source == JOBS_SOURCE for scan in result.scan_stats):
             reads |= await self.database.run_in_db_thread(load_allowed_reads, catalog.policy, principal.groups)
             reads.add(STARTER_ALONE)
@@ -55,7 +55,7 @@ class ReadRecorder:
         await self.database.run_in_db_thread(add_reads_of, self.run, ids)
 
 
-def _list_read_rows(catalog: Catalog, plan: CachedPlan, principal: Principal) -> Iterator[tuple[str, ...]]:
+def list_read_rows(catalog: Catalog, plan: CachedPlan, principal: Principal) -> Iterator[tuple[str, ...]]:
     """Yield what is needed to see the rows that a query reads: all of a type, or else to be who started the job."""
     for mapping in list_ruled_types(catalog, plan.plan):
         coordinate = build_all_rows_coordinate(mapping.type)

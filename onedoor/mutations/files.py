@@ -22,6 +22,9 @@ READ_FILE_ID = build_id_parser(
     Capabilities(columns={"store": Column(ColumnType.TEXT), "id": Column(ColumnType.TEXT)}), ("store", "id")
 )
 
+COPY_ORIGIN_COLUMN = "copy_of"
+"""Takes the id of the file that a new one is a copy of."""
+
 CONTENT_COLUMNS = {"text": "text", "base64": "content"}
 """By field of the input, the column of the store."""
 
@@ -75,7 +78,7 @@ def _map_content_type(fields: InputFields) -> RowValues:
 
 
 def _map_copy_origin(mapping: TypeMapping, fields: InputFields, _: StepResults) -> RowValues:
-    return {"copy_of": _parse_own_id(mapping, "copyOf", fields["copyOf"])}
+    return {COPY_ORIGIN_COLUMN: _parse_own_id(mapping, "copyOf", fields["copyOf"])}
 
 
 def _parse_own_id(mapping: TypeMapping, field: str, id: str) -> str:

@@ -7,6 +7,7 @@ from onedoor.model.mapping import Relationship, TypeMapping
 from onedoor.model.names import get_relationship_columns, list_member_mappings, resolve_target_type
 from onedoor.mutations.context import NumberedStep, find_mapping
 from onedoor.mutations.execution import IntentExecution
+from onedoor.mutations.files import COPY_ORIGIN_COLUMN
 from onedoor.query.visible_rows import RowAccess, open_row_access
 from onedoor.spi.connector import ChangeKind, ChangeRejected, RowChange, RowValues
 
@@ -31,6 +32,7 @@ async def check_row_access(
     try:
         for mapping, change in zip(mappings, changes, strict=True):
             if mapping is not None:
+                await _check_copy_origin(access, mapping, change)
                 await _check_change(access, mapping, change)
                 await _check_links(access, mapping, change)
     except ConnectorError as failure:
@@ -57,6 +59,16 @@ async def _check_change(access: RowAccess, mapping: TypeMapping, change: RowChan
         after = {**(before or {}), **change.key, **change.values, **mapping.constants}
         if not await access.would_see(mapping, after):
             raise ChangeRejected(OUT_OF_SIGHT, ErrorCode.FORBIDDEN)
+
+
+async def _check_copy_origin(access: RowAccess, mapping: TypeMapping, change: RowChange) -> None:
+    """Check that a file that is copied is one that is seen."""
+    origin = change.values.get(COPY_ORIGIN_COLUMN)
+    if origin is None or not access.is_limited(mapping):
+        return
+    key = {column: origin for column in mapping.key if column not in mapping.constants}
+    if await access.find_visible_row(mapping, key) is None:
+        raise ChangeRejected(f"no `{mapping.type}` has the id given as `copyOf`", ErrorCode.NOT_FOUND)
 
 
 def _build_hidden_error(mapping: TypeMapping, kind: ChangeKind) -> ChangeRejected:

@@ -2,18 +2,26 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from auth.authentication import Principal
+from onedoor.connectors.uploads import UploadAction
+from onedoor.errors import ConnectorError, ErrorCode
+from onedoor.model.catalog import ActionCall
+from onedoor.mutations.context import number_steps
+from onedoor.mutations.row_access import check_row_access
 from onedoor.query.context import GraphQLRequest
 from onedoor.query.engine import execute
+from onedoor.spi.connector import ChangeKind, ChangeRejected, RowChange
 from tests import acme
-from tests.query.rules.world import DESK, STAFF, VENDOR, World, open_world, person
+from tests.query.rules.world import ACCOUNT, DESK, STAFF, VENDOR, World, open_world, person
 
 NO_ACCOUNT = "no `Account` has this id"
+NO_COPY = "no `Account` has the id given as `copyOf`"
 OUT_OF_SIGHT = "the row would not be among those that you may see, so the change is not made"
 AMERICAN = person("vendor", region="US")
 
@@ -128,3 +136,28 @@ async def test_an_event_of_a_hidden_row_is_not_delivered(
         world.engine, who, request, event=changes.data["accountChanges"]["nodes"][0]["id"], record=acme.RECORD
     )
     assert (answer.is_hidden_event, answer.data) == (is_hidden, {"accountChanged": None if is_hidden else {"row": "1"}})
+
+
+@pytest.mark.parametrize(
+    ("who", "origin", "reason"), [(VENDOR, 2, NO_COPY), (VENDOR, 9, NO_COPY), (VENDOR, 1, None), (STAFF, 2, None)]
+)
+async def test_a_hidden_file_cannot_be_copied(world: World, who: Principal, origin: int, reason: str | None) -> None:
+    saga = world.mutations.sagas["createAccount"]
+    execution: Any = SimpleNamespace(context=world.mutations, saga=saga, principal=who)
+    values = {"copy_of": origin, "region": "EU"}
+    change = RowChange(id="C", collection="account", kind=ChangeKind.CREATE, key={"id": 7}, values=values)
+    refusal = None
+    try:
+        await check_row_access(execution, number_steps(saga), [change])
+    except ChangeRejected as rejection:
+        refusal = rejection.reason
+    assert refusal == reason
+
+
+async def test_who_does_not_see_all_rows_uploads_by_no_address(world: World) -> None:
+    action = UploadAction(connectors={}, stores={"X": ACCOUNT}, policy=world.engine.catalog.policy, redaction_key=b"r")
+    given = {"input": {"store": "X", "path": "a", "size": 1}}
+    call = ActionCall(principal=VENDOR, field="fileUpload", arguments=given, record_id="R", deadline=0.0)
+    with pytest.raises(ConnectorError) as refusal:
+        await action(call)
+    assert refusal.value.code is ErrorCode.FORBIDDEN

@@ -170,7 +170,8 @@ QUESTIONS = {
     " orders(orderBy: [{placedAt: DESC}], first: 3) { nodes { status note items { nodes { product { name } } } } } } }",
     "audit": "{ me { firstName groups key { expiresAt } } employees(first: 3) { nodes { fullName salary } } }",
     "user-administration": "{ me { firstName groups key { expiresAt } } }",
-    "access-review": "{ me { firstName groups key { expiresAt } } }",
+    "access-review": '{ simulate(query: "{ customers { nodes { name creditLimit } } }", groups: ["sales"])'
+    " { allowed fields { nodes { path allowed missing remedy } } } }",
 }
 
 EMPLOYEES = employees(max(EMPLOYEE_NUMBERS.values()))

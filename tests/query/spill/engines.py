@@ -14,7 +14,7 @@ from onedoor.spi.scan import ScanRequest
 from tests import acme
 
 BATCH = 100
-PATIENT = Limits(request_seconds=60, source_seconds=60, cost_max=10**9)
+PATIENT = Limits(request_seconds=60, source_seconds=60, source_queue=10_000, cost_max=10**9)
 BetweenBatches = Callable[[ScanRequest, int], Awaitable[None]]
 
 

@@ -1,5 +1,6 @@
 """People, keys and memberships follow a real OpenLDAP server that is read again and again."""
 
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from onedoor.audit.reader import read_records
 from onedoor.audit.record import Surface
 from onedoor.errors import ConfigurationError
 from onedoor.storage.database import MetadataDatabase, open_database
+from tests.http.scim.conftest import SETTINGS, run_company
 from tests.metadata import copy_sqlite
 from tests.servers import slapd
 from tests.servers.serving import HOST
@@ -256,6 +258,22 @@ def test_a_failure_says_what_would_do_in_words_of_ours(ldap: LdapServer, changes
     with pytest.raises(LdapUnavailable, match=message) as caught:
         LdapClient(build_settings(ldap, **changes)).read(None)
     assert PASSWORD not in str(caught.value)
+
+
+def test_a_server_follows_the_directory_of_its_settings(ldap: LdapServer, tmp_path: Path) -> None:
+    ldap.add_group("acme-support", ldap.add_person("ann"))
+    section = (
+        f'[directory.ldap]\nurl = "ldap://{HOST}:{ldap.port}"\nbind_dn = "{ADMINISTRATOR}"\n'
+        f'password = {{ env = "LDAP_PASSWORD" }}\nuser_base = "{PEOPLE}"\ngroup_base = "{GROUPS}"\n'
+        f'ca_file = "{ldap.certificate}"\ninterval_seconds = 0.2\n'
+    )
+    environment = {"LDAP_PASSWORD": PASSWORD}
+    with run_company(tmp_path / "company", settings=SETTINGS + section, environment=environment) as server:
+        deadline = time.monotonic() + 60
+        while "support" not in {group for user in users.list_users(server.state) for group in user.groups}:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert server.groups_of("ann") == {"everyone": "local", "support": "ldap"}
 
 
 def test_the_password_is_sent_encrypted_or_not_at_all(ldap: LdapServer) -> None:

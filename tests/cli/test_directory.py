@@ -67,6 +67,20 @@ def test_a_halted_sync_is_decided_once_and_on_record(
     assert [(change["verb"], change["type"]) for change in record["changes"]] == [(verb, "DirectorySync")]
 
 
+def test_links_are_shown_to_administrators_on_record(run: Run, state: MetadataDatabase, tmp_path: Path) -> None:
+    halt_removal_of(state, ADA)
+    shown = run("directory", "claims", "--reason", "her first day").stdout
+    email, link = shown.split()
+    assert (email, link.partition("oc_")[0]) == (ADA, "http://127.0.0.1:8000/account#code=")
+    another = run("directory", "claim", ADA, "--reason", "she lost it").stdout.strip()
+    assert another != link
+    assert run("directory", "claims", "--reason", "again").stdout == f"{ADA} {another}\n"
+    records = list(read_records(tmp_path / "records/journal"))
+    assert [record["operation"] for record in records] == ["directory claims", "directory claim", "directory claims"]
+    assert [change["verb"] for change in records[0]["changes"]] == ["show"]
+    assert link.partition("#code=")[2] not in str(records)
+
+
 def test_a_person_made_by_hand_is_handed_over_by_an_administrator_alone(run: Run, state: MetadataDatabase) -> None:
     users.create_user(state, first_name="Ada", last_name="Lovelace", email=ADA)
     users.create_service(state, name="till-7", owner_group="everyone")

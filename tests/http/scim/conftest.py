@@ -127,11 +127,13 @@ class DirectoryServer:
 
 
 @contextmanager
-def run_company(folder: Path, *, settings: str = SETTINGS, groups: str = GROUPS) -> Iterator[DirectoryServer]:
+def run_company(
+    folder: Path, *, settings: str = SETTINGS, groups: str = GROUPS, environment: Mapping[str, str] | None = None
+) -> Iterator[DirectoryServer]:
     """Serve a new company from a folder."""
     make_company(folder, {"onedoor.toml": settings, "groups.toml": groups})
-    environment = {"SCIM_TOKEN": TOKEN, "OIDC_SECRET": "a secret of the provider"}
-    read = load_settings(folder / "onedoor.toml", environment)
+    secrets = {"SCIM_TOKEN": TOKEN, "OIDC_SECRET": "a secret of the provider", **(environment or {})}
+    read = load_settings(folder / "onedoor.toml", secrets)
     with ExitStack() as stack:
         stack.enter_context(isolated())
         app = App(read, load_company(folder))

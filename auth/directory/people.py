@@ -44,6 +44,7 @@ class Account:
     first_name: str
     last_name: str
     attributes: Attributes = field(default_factory=dict)
+    """One without values is taken from the person."""
 
 
 def build_account(
@@ -66,7 +67,7 @@ def build_account(
         email=email,
         first_name=given or (words[0] if words else user_name),
         last_name=family or (" ".join(words[1:]) if not given else "") or NO_LAST_NAME,
-        attributes={name: tuple(values) for name, values in attributes.items() if any(values)},
+        attributes={name: tuple(value for value in values if value) for name, values in attributes.items()},
     )
 
 
@@ -112,7 +113,7 @@ def create_person(sync: Sync, account: Account, email: str) -> str:
     """Create the person of an account, from the directory of the sync. Raises DirectoryRefusal."""
     person = User(
         id=users.mint_user_id(), first_name=account.first_name, last_name=account.last_name, email=email,
-        created_at=sync.now, deactivated_at=None, attributes=account.attributes,
+        created_at=sync.now, deactivated_at=None, attributes=_keep_given(account.attributes),
     )  # fmt: skip
     try:
         users.insert_person(sync.connection, person, sync.attribution)
@@ -165,7 +166,9 @@ def _update(sync: Sync, person_id: str, account: Account) -> bool:
     wanted = {
         "first_name": account.first_name,
         "last_name": account.last_name,
-        "attributes": users.dump_attributes({**users.load_attributes(row.attributes), **account.attributes}),
+        "attributes": users.dump_attributes(
+            _keep_given({**users.load_attributes(row.attributes), **account.attributes})
+        ),
     }
     if account.email is not None and account.email != row.email:
         folded = users.fold_email(account.email)
@@ -174,7 +177,7 @@ def _update(sync: Sync, person_id: str, account: Account) -> bool:
             raise DirectoryRefusal(f"`{account.email}` is the address of another person", account.email)
         wanted |= {"email": account.email, "email_folded": folded}
     try:
-        users.check_attributes(account.attributes)
+        users.check_attributes(_keep_given(account.attributes))
         users.check_email(wanted.get("email", row.email))
     except ConfigurationError as reason:
         raise DirectoryRefusal(str(reason), account.user_name) from None
@@ -183,6 +186,11 @@ def _update(sync: Sync, person_id: str, account: Account) -> bool:
         sync.connection.execute(update(user_table).filter_by(id=person_id).values(changed))
         name_change(sync.connection, sync.attribution, AdministrativeChange(type="User", id=person_id, verb="update"))
     return bool(changed)
+
+
+def _keep_given(attributes: Attributes) -> Attributes:
+    """Return the attributes that have values."""
+    return {name: values for name, values in attributes.items() if values}
 
 
 def remove_person(sync: Sync, person_id: str) -> None:

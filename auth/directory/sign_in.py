@@ -89,8 +89,8 @@ def _find_person(sync: Sync, rules: SignInRules, claims: Mapping[str, Any]) -> s
 
 
 def _join_person(sync: Sync, rules: SignInRules, claims: Mapping[str, Any]) -> str:
-    email = claims.get("email")
-    if not isinstance(email, str) or claims.get(rules.verified_claim) not in (True, "true"):
+    email, verified = claims.get("email"), claims.get(rules.verified_claim)
+    if not isinstance(email, str) or not (verified is True or verified == "true"):
         raise SignInRefused("the provider did not confirm your e-mail address: ask whoever runs it")
     row = sync.connection.execute(select(user_table).filter_by(email_folded=users.fold_email(email))).first()
     if row is None and rules.has_directory:

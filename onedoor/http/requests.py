@@ -124,11 +124,16 @@ def parse_http_request(head: RequestHead, body: bytes, limits: Limits, documents
     return parse_graphql_request(_parse_json(body, "the body"), limits.variables_depth, documents)
 
 
-def _parse_query_string(query: bytes) -> dict[str, Any]:
+def parse_parameters(query: bytes) -> dict[str, str]:
+    """Parse the query string of an address. Raises HTTPError."""
     try:
-        parameters: dict[str, Any] = dict(parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=20))
+        return dict(parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=20))
     except ValueError:
         raise HTTPError(400, "the address holds what is no query string") from None
+
+
+def _parse_query_string(query: bytes) -> dict[str, Any]:
+    parameters: dict[str, Any] = dict(parse_parameters(query))
     for name in ("variables", "extensions"):
         if name in parameters:
             text = parameters[name]

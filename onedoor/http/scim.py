@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import ceil, inf
 from time import monotonic
-from urllib.parse import parse_qsl
 
 import orjson
 from fastapi import APIRouter, Request, Response
@@ -27,7 +26,7 @@ from onedoor.errors import ConfigurationError
 from onedoor.http.audited_route import AuditedRoute
 from onedoor.http.lifecycle import UNAUTHENTICATED
 from onedoor.http.rate_limit import SlidingWindow, build_limit_conclusion
-from onedoor.http.requests import RequestContext, read_body
+from onedoor.http.requests import RequestContext, parse_parameters, read_body
 from onedoor.http.responses import ALL_METHODS, build_common_headers, build_raw_response
 from onedoor.http.state import AppState
 from onedoor.http.turned_away import get_site
@@ -161,7 +160,7 @@ async def _read_request(request: Request, app_state: AppState, context: RequestC
         method=scope["method"],
         base_url=f"{scope['scheme']}://{host}{scope.get('root_path', '')}{PATH}",
         path=scope["path"].removeprefix(PATH).removesuffix(".scim"),
-        query=dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=20)),
+        query=parse_parameters(scope["query_string"]),
         headers=headers,
         body=await read_body(context.head, request.receive, limits),
     )

@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
-from urllib.parse import parse_qsl
 
 import orjson
 from cryptography.exceptions import InvalidTag
@@ -31,7 +30,7 @@ from onedoor.audit.record import Surface
 from onedoor.errors import HTTPError
 from onedoor.http.audited_route import AuditedRoute
 from onedoor.http.cors import Header
-from onedoor.http.requests import READ_METHODS, RequestContext
+from onedoor.http.requests import READ_METHODS, RequestContext, parse_parameters
 from onedoor.http.responses import build_common_headers, build_raw_response
 from onedoor.http.state import AppState
 from onedoor.http.turned_away import get_site
@@ -144,7 +143,7 @@ async def finish_sign_in(request: Request) -> Response:
     context: RequestContext = request.state.context
     endpoint = _get_endpoint(request)
     context.operation = "finish sign in"
-    parameters = dict(parse_qsl(request.scope["query_string"].decode("latin-1"), max_num_fields=20))
+    parameters = parse_parameters(request.scope["query_string"])
     try:
         attempt = endpoint.open(request.cookies.get(COOKIE, ""))
         claims = await endpoint.client.finish(attempt, parameters)

@@ -181,6 +181,11 @@ def test_a_callback_that_did_not_begin_here_lets_nobody_in(
     assert provider.forms == []
 
 
+@pytest.mark.parametrize("path", ["/account/callback?" + "a&" * 40, "/account/callback?a=\u00e9", "/account/callback"])
+def test_an_address_that_says_nothing_is_refused(browser: Browser, path: str) -> None:
+    assert browser.get(path).status_code in (400, 403)
+
+
 def test_the_attempt_of_another_browser_lets_nobody_in(
     server: DirectoryServer, provider: HostileProvider, browser: Browser
 ) -> None:

@@ -26,6 +26,9 @@ def test_a_user_with_an_address_is_a_person(server: DirectoryServer) -> None:
     person = server.find_person("ada")
     assert (person.first_name, person.last_name, person.attributes) == ("ada", "Example", {"department": ("Finance",)})
     assert person.id != "1"
+    (user,) = server.client.get("/Users").json()["Resources"]
+    server.patch(f"/Users/{user['id']}", {"op": "remove", "path": f"{ENTERPRISE}:department"})
+    assert server.find_person("ada").attributes == {}, "a row rule must not go on with what the directory took back"
 
 
 def test_a_user_without_an_address_is_nobody_yet(server: DirectoryServer) -> None:

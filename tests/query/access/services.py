@@ -53,7 +53,7 @@ def read_variables(path: Path) -> Mapping[str, Any]:
 @cache
 def propose(text: str) -> AccessPolicy:
     """Acme's policy with other rules."""
-    return build_proposed_policy(acme.load_schema_modules(), acme.GROUPS, text)
+    return build_proposed_policy(acme.load_schema_modules(), acme.GROUPS, text, acme.parts().masking_groups)
 
 
 def open_engine(

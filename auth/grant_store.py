@@ -44,6 +44,9 @@ OPEN_REQUESTS_MAX = 20
 GRANT_TYPE = "Grant"
 """What audit records call a grant that changes."""
 
+FORCED_BY_ONE = "force-return by one approver"
+"""What audit records call a forced return where there was no second approver."""
+
 CHECK_THREADS = 2
 
 IS_OPEN = grant_table.c.state.in_(sorted(OPEN_STATES))
@@ -83,21 +86,21 @@ class GrantStore:
                     ErrorCode.CANNOT_ANSWER,
                 )
             connection.execute(insert(grant_table).values(_dump_grant(requested)))
-            _name_step(connection, id, "request", step)
+            _name_step(connection, requested, "request", step)
             return requested
 
-    def lend(self, id: str, request: AccessRequest, step: GrantStep) -> Grant:
-        """Request and approve in one step, as the administrator who takes it. Raises GrantRefused."""
+    def lend(self, requests: Mapping[str, AccessRequest], step: GrantStep) -> Sequence[Grant]:
+        """Request and approve by id, all or none, as the administrator who takes the step. Raises GrantRefused."""
+        assert step.actor is not None
         with self._transaction() as connection:
-            self._require_free(connection, request)
-            own = _load_grants(connection, grant_table.c.person_id == request.person_id, IS_OPEN)
-            requested = grants.request_grant(id, request, step, own)
-            assert step.actor is not None
-            approved = grants.approve(requested, step, {step.actor})
-            connection.execute(insert(grant_table).values(_dump_grant(approved)))
-            _name_step(connection, id, "lend", step)
+            for id, request in requests.items():
+                self._require_free(connection, request)
+                own = _load_grants(connection, grant_table.c.person_id == request.person_id, IS_OPEN)
+                approved = grants.approve(grants.request_grant(id, request, step, own), step, {step.actor})
+                connection.execute(insert(grant_table).values(_dump_grant(approved)))
+                _name_step(connection, approved, "lend", step)
             self._settle(connection)
-            return _require_grant(connection, id)
+            return [_require_grant(connection, id) for id in requests]
 
     def approve(self, id: str, step: GrantStep) -> Grant:
         """Approve a request as one of the approvers of its group. Raises GrantRefused."""
@@ -146,8 +149,9 @@ class GrantStore:
         with self._transaction() as connection:
             self._settle(connection)
             grant = _require_grant(connection, id)
-            _write_grant(connection, take(grant, step, self._list_approvers(connection, grant.group)))
-            _name_step(connection, id, verb, step)
+            taken = take(grant, step, self._list_approvers(connection, grant.group))
+            _write_grant(connection, taken)
+            _name_step(connection, taken, FORCED_BY_ONE if grants.is_forced_by_one(taken) else verb, step)
             self._settle(connection)
             return _require_grant(connection, id)
 
@@ -313,9 +317,10 @@ def _require_grant(connection: Connection, id: str) -> Grant:
     return _parse_grant(row)
 
 
-def _name_step(connection: Connection, id: str, verb: str, step: GrantStep) -> None:
-    change = AdministrativeChange(type=GRANT_TYPE, id=id, verb=verb)
-    name_change(connection, Attribution(record_id=step.record_id), change)
+def _name_step(connection: Connection, grant: Grant, verb: str, step: GrantStep) -> None:
+    change = AdministrativeChange(type=GRANT_TYPE, id=grant.id, verb=verb, person_id=grant.person_id)
+    attribution = Attribution(actor=step.actor, reason=step.reason, record_id=step.record_id, at=step.at)
+    name_change(connection, attribution, change)
 
 
 def _write_grant(connection: Connection, grant: Grant) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from auth.groups import EVERYONE, Group
+from auth.groups import EVERYONE, HOURS_MAX, Group
 from onedoor.errors import ConnectorError, ErrorCode, OnedoorError
 
 UNDECIDED_MAX = timedelta(days=7)
@@ -295,6 +295,11 @@ def _since(grant: Grant) -> datetime:
 def find_ended(held: Iterable[HeldGrant], now: datetime) -> Sequence[HeldGrant]:
     """Return those of the grants whose end has come."""
     return [grant for grant in held if grant.ends_at <= now]
+
+
+def build_duration(hours: float) -> timedelta:
+    """Return so many hours, however many somebody asks for."""
+    return timedelta(hours=max(-HOURS_MAX, min(hours, HOURS_MAX)))
 
 
 def format_hours(duration: timedelta) -> str:

@@ -20,9 +20,9 @@ from graphql import GraphQLSchema
 from auth.api_keys import has_demo_keys
 from auth.authentication import Principal, open_authenticator
 from auth.grant_store import GrantChecker, GrantStore
-from onedoor.administration.actions import build_administration_actions, build_administration_search
+from onedoor.administration.actions import ACTS, build_administration_actions, build_administration_search
 from onedoor.administration.directory_actions import build_directory_actions
-from onedoor.administration.grants import settle_periodically
+from onedoor.administration.grants import GRANT_ACTS, settle_periodically
 from onedoor.audit.log import open_audit_log
 from onedoor.audit.record import derive_redaction_key
 from onedoor.company import Company, CompanySchema, build_company_schema, load_company
@@ -37,6 +37,7 @@ from onedoor.connectors.administration import (
 )
 from onedoor.connectors.audit_log import AuditLogConnector
 from onedoor.connectors.directory import DIRECTORY_COLLECTIONS, KEY_CLAIM_SOURCE, build_key_claim_connector
+from onedoor.connectors.grants import GRANTS_SOURCE, GrantsConnector, build_unbound_grants_connector
 from onedoor.connectors.jobs import JOB_TOPIC, JobsConnector, build_job_actions, build_unbound_jobs_connector
 from onedoor.connectors.metadata import METADATA_SOURCE, MetadataCollection, MetadataConnector
 from onedoor.connectors.principal import build_empty_principal_connector, build_principal_connector
@@ -291,6 +292,7 @@ async def open_app(settings: Settings, company: Company, *, start_jobs: bool = F
                 "caller": build_principal_connector(principal),
                 ACCESS_SOURCE: AccessConnector(access_services, principal),
                 JOBS_SOURCE: JobsConnector(job_database, jobs, principal, catalog.policy),
+                GRANTS_SOURCE: GrantsConnector(job_database, settings.records.folder, principal),
             }
 
         grant_checker = GrantChecker(database)
@@ -328,7 +330,11 @@ async def open_app(settings: Settings, company: Company, *, start_jobs: bool = F
         for build_actions in company.action_builders:
             catalog.actions.update(build_actions(engine))
         catalog.actions.update(build_mutation_actions(mutations))
-        catalog.actions.update(build_administration_actions(job_database, company.groups, redaction_key))
+        catalog.actions.update(
+            build_administration_actions(
+                {**ACTS, **GRANT_ACTS}, database=job_database, groups=company.groups, redaction_key=redaction_key
+            )
+        )
         if parts.has_directory:
             address = settings.directory.address
             catalog.actions.update(build_directory_actions(job_database, company.groups, redaction_key, address))
@@ -403,6 +409,7 @@ def build_catalog(
         ACCESS_SOURCE: AccessConnector(),
         KEY_CLAIM_SOURCE: build_key_claim_connector(),
         JOBS_SOURCE: build_unbound_jobs_connector(),
+        GRANTS_SOURCE: build_unbound_grants_connector(),
         UPLOAD_CONNECTOR: build_empty_upload_connector(),
     }
     own_view = settings.server.introspection is IntrospectionMode.OWN

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from auth.groups import Groups
 from onedoor.config import SchemaSettings
-from onedoor.connectors import access, administration, audit_log, directory, principal, uploads
+from onedoor.connectors import access, administration, audit_log, directory, grants, principal, uploads
 from onedoor.connectors import jobs as job_connector
 from onedoor.errors import ConfigurationError
 from onedoor.jobs.declarations import Job
@@ -248,6 +248,7 @@ def build_company_schema(company: Company, settings: SchemaSettings, *, exports:
         "administration": True,
         "access": True,
         "directory": settings.has_directory,
+        "grants": True,
         "requests": True,
         "changes": has_changes,
         "jobs": has_jobs,
@@ -265,6 +266,7 @@ def build_company_schema(company: Company, settings: SchemaSettings, *, exports:
         *administration.MAPPINGS,
         *access.MAPPINGS,
         *(directory.MAPPINGS if settings.has_directory else ()),
+        *grants.MAPPINGS,
         *audit_log.MAPPINGS,
         *(job_connector.MAPPINGS if has_jobs else ()),
         *(uploads.MAPPINGS if has_uploads else ()),

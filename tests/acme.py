@@ -32,6 +32,7 @@ from onedoor.config import load_schema_settings
 from onedoor.connectors.access import ACCESS_SOURCE, AccessConnector
 from onedoor.connectors.administration import build_import_connector, build_issued_key_connector
 from onedoor.connectors.files.model import guess_media_type
+from onedoor.connectors.grants import GRANT_CAPABILITIES_BY_COLLECTION
 from onedoor.connectors.graphql.config import build_graphql_capabilities, parse_graphql_collections
 from onedoor.connectors.jobs import JOB_CAPABILITIES
 from onedoor.connectors.json_rows import convert_rows
@@ -461,6 +462,16 @@ def metadata() -> MemoryConnector:
     )
 
 
+def grants() -> MemoryConnector:
+    """Grants and what was done under them, of which there are none."""
+    return MemoryConnector(
+        {
+            name: MemoryCollection(capabilities=capabilities, rows=())
+            for name, capabilities in GRANT_CAPABILITIES_BY_COLLECTION.items()
+        }
+    )
+
+
 def promising_nothing(memory: MemoryConnector) -> MemoryConnector:
     return MemoryConnector(
         {
@@ -538,6 +549,7 @@ def build_catalog(given: Mapping[str, Connector] | None = None, limits: Limits |
             "uploads": build_empty_upload_connector(),
             "journal": audit_log,
             "jobs": jobs(),
+            "grants": grants(),
             "metadata": metadata(),
             "issued_keys": build_issued_key_connector(),
             "imports": build_import_connector(),

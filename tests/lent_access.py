@@ -14,7 +14,7 @@ def lend(database: MetadataDatabase, email: str, group: str) -> HeldGrant:
     store, person_id = GrantStore(database=database, groups=acme.GROUPS), find_user_id(database, email)
     asked = AccessRequest(person_id=person_id, group=acme.GROUPS[group], duration=timedelta(hours=1))
     id = mint_grant_id()
-    store.lend(id, asked, GrantStep(at=database.now(), actor="os:root", reason="ticket 7"))
+    store.lend({id: asked}, GrantStep(at=database.now(), actor="os:root", reason="ticket 7"))
     return next(grant for grant in list_held_grants(database, person_id) if grant.id == id)
 
 

@@ -55,11 +55,13 @@ Act: TypeAlias = Callable[[MetadataDatabase, AdministrationCall], ActOutcome]
 """Blocks. Raises ConfigurationError, in whose transaction nothing was changed, or ConnectorError."""
 
 
-def build_administration_actions(database: JobDatabase, groups: Groups, redaction_key: bytes) -> Mapping[str, Action]:
-    """Return the actions by root field of `Mutation`."""
+def build_administration_actions(
+    acts: Mapping[str, Act], *, database: JobDatabase, groups: Groups, redaction_key: bytes
+) -> Mapping[str, Action]:
+    """Return the actions of acts by root field of `Mutation`."""
     return {
         name: AdministrationAction(act=act, database=database, groups=groups, redaction_key=redaction_key)
-        for name, act in ACTS.items()
+        for name, act in acts.items()
     }
 
 

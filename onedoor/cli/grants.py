@@ -2,21 +2,30 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 import click
 
 from auth import users
 from auth.attribution import Attribution
-from auth.grant_store import GRANT_TYPE, GrantStore, find_grant, list_grants, mint_grant_id
-from auth.grants import AccessRequest, Grant, GrantRefused, GrantStep, format_hours, is_forced_by_one
-from auth.groups import Groups
+from auth.grant_store import GrantStore, find_grant, list_grants, mint_grant_id
+from auth.grants import (
+    AccessRequest,
+    Grant,
+    GrantRefused,
+    GrantStep,
+    build_duration,
+    format_hours,
+    is_forced_by_one,
+)
 from onedoor.audit.grant_report import GrantReport, load_grant_report
-from onedoor.cli.administration import Administrator, RegisterContext, Subject, on_record
+from onedoor.cli.administration import Administrator, RegisterContext, on_record
 from onedoor.cli.tables import format_minute, print_table
 from onedoor.errors import ConfigurationError
 from onedoor.storage.database import MetadataDatabase
+
+Result = TypeVar("Result")
 
 
 @click.group("grants")
@@ -61,16 +70,14 @@ def request_access_command(
     Example:
       python -m onedoor grants request ada@acme.example on-call --hours 4 --reason "ticket 1234"
     """
-    id = mint_grant_id()
-    with _open_store(context) as store:
-        asked = _build_request(store, email, group, timedelta(hours=hours))
-        _carry_out(
-            context,
-            administrator,
-            _GrantAct(operation="grants request", id=id, verb="request"),
-            lambda attribution: store.request(id, asked, _build_step(store.database, attribution)),
-        )
-    click.echo(f"{email} asks for {group}: grant {id} waits for an approver")
+    context.load_groups().require(group)
+
+    def request(store: GrantStore, attribution: Attribution) -> Grant:
+        asked = _build_request(store, email, group, build_duration(hours))
+        return store.request(mint_grant_id(), asked, _build_step(store, attribution))
+
+    requested = _administer(context, administrator, "grants request", request)
+    click.echo(f"{email} asks for {group}: grant {requested.id} waits for an approver")
 
 
 @grant_commands.command("approve")
@@ -84,7 +91,7 @@ def approve_access_command(context: RegisterContext, administrator: Administrato
     Example:
       python -m onedoor grants approve 4PpNKnMFvEXo --as ben@acme.example --reason "ticket 1234 needs it"
     """
-    _decide(context, administrator, _GrantAct(operation="grants approve", id=grant, verb="approve"), GrantStore.approve)
+    _take_step(context, administrator, grant, operation="grants approve", take=GrantStore.approve)
 
 
 @grant_commands.command("deny")
@@ -98,7 +105,7 @@ def deny_access_command(context: RegisterContext, administrator: Administrator, 
     Example:
       python -m onedoor grants deny 4PpNKnMFvEXo --as ben@acme.example --reason "ask for support instead"
     """
-    _decide(context, administrator, _GrantAct(operation="grants deny", id=grant, verb="deny"), GrantStore.deny)
+    _take_step(context, administrator, grant, operation="grants deny", take=GrantStore.deny)
 
 
 @grant_commands.command("return")
@@ -112,7 +119,7 @@ def return_access_command(context: RegisterContext, administrator: Administrator
     Example:
       python -m onedoor grants return 4PpNKnMFvEXo --as ada@acme.example --reason "done"
     """
-    _decide(context, administrator, _GrantAct(operation="grants return", id=grant, verb="return"), GrantStore.give_back)
+    _take_step(context, administrator, grant, operation="grants return", take=GrantStore.give_back)
 
 
 @grant_commands.command("force-return")
@@ -126,8 +133,7 @@ def force_return_command(context: RegisterContext, administrator: Administrator,
     Example:
       python -m onedoor grants force-return 4PpNKnMFvEXo --as ben@acme.example --reason "the laptop is lost"
     """
-    act = _GrantAct(operation="grants force-return", id=grant, verb="force-return")
-    _decide(context, administrator, act, GrantStore.force_return)
+    _take_step(context, administrator, grant, operation="grants force-return", take=GrantStore.force_return)
 
 
 @grant_commands.command("report")
@@ -152,72 +158,53 @@ def report_command(context: RegisterContext, grant: str) -> None:
 
 
 def lend_groups(
-    context: RegisterContext, administrator: Administrator, email: str, groups: Sequence[str], until: datetime
+    context: RegisterContext, administrator: Administrator, email: str, *, groups: Sequence[str], until: datetime
 ) -> None:
     """Put a person into groups until a time: each is a grant that the administrator approves."""
-    ids = {group: mint_grant_id() for group in groups}
-    with _open_store(context) as store:
+
+    def lend(store: GrantStore, attribution: Attribution) -> Sequence[Grant]:
         duration = until - store.database.now()
-        requests = {group: _build_request(store, email, group, duration) for group in groups}
+        requests = {mint_grant_id(): _build_request(store, email, group, duration) for group in groups}
+        return store.lend(requests, _build_step(store, attribution))
 
-        def lend(attribution: Attribution) -> None:
-            step = _build_step(store.database, attribution)
-            for group, asked in requests.items():
-                store.lend(ids[group], asked, step)
-
-        subjects = [Subject(type=GRANT_TYPE, id=id, verb="lend") for id in ids.values()]
-        with _explaining_refusals():
-            administrator.carry_out(context, "groups join", subjects, lend)
-    for group, id in ids.items():
-        click.echo(f"{email} is in {group} until {format_minute(until)} UTC: grant {id}")
+    for grant in _administer(context, administrator, "groups join", lend):
+        click.echo(f"{email} is in {_describe_state(grant)}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _GrantAct:
-    """What a command does to a grant."""
-
-    operation: str
-    id: str
-    verb: str
-
-
-def _decide(
+def _take_step(
     context: RegisterContext,
     administrator: Administrator,
-    act: _GrantAct,
+    grant: str,
+    *,
+    operation: str,
     take: Callable[[GrantStore, str, GrantStep], Grant],
 ) -> None:
     """Take a step of a grant as the person whom the command names."""
-    if administrator.email is None:
-        raise ConfigurationError("say who decides, it is put on record: add `--as EMAIL`")
-    with _open_store(context) as store:
-        actor = users.find_user_id(store.database, administrator.email)
-        changed = _carry_out(
-            context,
-            administrator,
-            act,
-            lambda attribution: take(store, act.id, _build_step(store.database, attribution, actor)),
-        )
-    click.echo(_describe_state(changed))
+    email = administrator.email
+    if email is None:
+        raise ConfigurationError("say who does so, it is put on record: add `--as EMAIL`")
+
+    def take_as_named(store: GrantStore, attribution: Attribution) -> Grant:
+        actor = users.find_user_id(store.database, email)
+        return take(store, grant, _build_step(store, attribution, actor))
+
+    click.echo(_describe_state(_administer(context, administrator, operation, take_as_named)))
 
 
-def _carry_out(
+def _administer(
     context: RegisterContext,
     administrator: Administrator,
-    act: _GrantAct,
-    take: Callable[[Attribution], Grant],
-) -> Grant:
+    operation: str,
+    act: Callable[[GrantStore, Attribution], Result],
+) -> Result:
+    """Carry an act out on record. Raises ConfigurationError."""
+    groups = context.load_groups()
+
+    def act_in_store(database: MetadataDatabase, attribution: Attribution) -> Result:
+        return act(GrantStore(database=database, groups=groups), attribution)
+
     with _explaining_refusals():
-        return administrator.carry_out(
-            context, act.operation, [Subject(type=GRANT_TYPE, id=act.id, verb=act.verb)], take
-        )
-
-
-@contextmanager
-def _open_store(context: RegisterContext) -> Iterator[GrantStore]:
-    groups: Groups = context.load_groups()
-    with context.open_database() as database:
-        yield GrantStore(database=database, groups=groups)
+        return administrator.administer(context, operation, act_in_store)
 
 
 @contextmanager
@@ -229,14 +216,13 @@ def _explaining_refusals() -> Iterator[None]:
 
 
 def _build_request(store: GrantStore, email: str, group: str, duration: timedelta) -> AccessRequest:
-    store.groups.require(group)
     person_id = users.find_user_id(store.database, email)
     return AccessRequest(person_id=person_id, group=store.groups[group], duration=duration)
 
 
-def _build_step(database: MetadataDatabase, attribution: Attribution, actor: str | None = None) -> GrantStep:
+def _build_step(store: GrantStore, attribution: Attribution, actor: str | None = None) -> GrantStep:
     return GrantStep(
-        at=database.now(),
+        at=store.database.now(),
         actor=actor or attribution.actor,
         reason=attribution.reason,
         record_id=attribution.record_id,

@@ -400,7 +400,7 @@ def join_group_command(
     """
     _require_registered(context, groups)
     if until is not None:
-        lend_groups(context, administrator, user, groups, parse_until(until))
+        lend_groups(context, administrator, user, groups=groups, until=parse_until(until))
         return
     administrator.administer(
         context,

@@ -41,6 +41,7 @@ AUDIT_COLUMNS: Mapping[str, tuple[ColumnType, RecordReader]] = {
     "key_id": (ColumnType.TEXT, read_record_field("key_id")),
     "secret": (ColumnType.INTEGER, read_record_field("secret")),
     "groups": (ColumnType.LIST, read_record_list("groups")),
+    "grants": (ColumnType.LIST, read_record_list("grants")),
     "operation": (ColumnType.TEXT, read_record_field("operation")),
     "operation_hash": (ColumnType.TEXT, read_record_field("operation_hash")),
     "text": (ColumnType.TEXT, read_record_field("text")),

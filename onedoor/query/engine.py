@@ -53,6 +53,7 @@ from onedoor.query.errors import (
 from onedoor.query.executor.executor import build_empty_result, execute_plan
 from onedoor.query.executor.explain_execution import explain_execution
 from onedoor.query.executor.state import BranchResult, BranchResults, ExecutionState, summarize_freshness
+from onedoor.query.lent_access import check_grants, leave_ended_grants
 from onedoor.query.planner import explain
 from onedoor.query.planner.bind import bind_parameters, find_page_windows
 from onedoor.query.planner.cost import compute_cost
@@ -80,7 +81,6 @@ from onedoor.runtime.call_context import CallContext, Waiter, build_call_context
 from onedoor.runtime.concurrency import NEVER, Deadline
 from onedoor.runtime.fair_cache import FairCache
 from onedoor.runtime.row_cache import Reader, utc_now
-from onedoor.storage.database import MetadataDatabaseUnavailable
 
 VALUES_ON_LOOP = 500
 """Values of variables that are coerced on the event loop; more take some milliseconds."""
@@ -143,7 +143,7 @@ async def execute(
         if request.extensions.get("allOrNothing") and execution.result.withheld and not is_mutation:
             return execution.reject(execution.build_withheld_errors())
         result = await execution.complete(query, state, results)
-        return result if is_mutation else await execution.reject_if_ended()
+        return await execution.reject_if_ended() if principal.grants and not is_mutation else result
     except RequestRejected as rejection:
         return execution.reject(rejection.errors)
     except TimeoutError:
@@ -267,13 +267,8 @@ class Execution:
         return self.result
 
     async def check_access(self) -> None:
-        """Raise GrantEnded where a grant of the principal has ended, and ConnectorError where nobody knows."""
-        try:
-            ended = await self.engine.find_ended_grants(self.principal.grants) if self.principal.grants else ()
-        except MetadataDatabaseUnavailable:
-            raise ConnectorError("grants cannot be checked now, ask again") from None
-        if ended:
-            raise GrantEnded(ended[0])
+        """Raise ConnectorError where a grant of the principal has ended, or nobody knows."""
+        await check_grants(self.engine, self.principal)
 
     async def reject_if_ended(self) -> ExecutionResult:
         """Finish with what was read, or with an error in its place where a grant ended meanwhile."""
@@ -429,6 +424,9 @@ class Execution:
         )
         self._judge_event(branch, {})
         try:
+            shown = self.result.cached_plan
+            assert shown is not None
+            self.principal = await leave_ended_grants(self.engine, self.principal, shown.catalog, branch.field)
             results = await self._execute_until(state, Plan(roots=(branch,)))
             await self.check_access()
         except GrantEnded as ended:

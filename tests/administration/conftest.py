@@ -22,7 +22,18 @@ from tests.companies import isolated, make_company
 from tests.metadata import copy_sqlite
 
 PEPPER = "a pepper of at least thirty-two characters"
-GROUPS = '[finance]\npurpose = "Keeps the books."\nowner = "finance"\n[sales]\npurpose = "Sells."\nowner = "sales"\n'
+GROUPS = """
+[finance]
+purpose = "Keeps the books."
+owner = "finance"
+[sales]
+purpose = "Sells."
+owner = "sales"
+[on-call]
+purpose = "Repairs production at night."
+owner = "finance"
+exclusive = true
+"""
 
 
 @cache
@@ -45,6 +56,10 @@ class Office:
         users.create_user(self.database, first_name=name.title(), last_name="Example", email=email)
         users.join_group(self.database, email, *groups)
         return api_keys.create_key(self.database, email).text
+
+    def forget_lookups(self) -> None:
+        """Have keys looked up again, as they are after a second."""
+        self.app_state.authenticator._lookups.clear()
 
     async def ask(self, key: str, query: str, **variables: Any) -> ExecutionResult:
         principal = await self.app_state.authenticator.authenticate(key)

@@ -262,7 +262,7 @@ async def test_nobody_else_may_change_users(office: Office, groups: tuple[str, .
 def fill(type: Any) -> Any:
     """A value of an input field."""
     name = str(type).removesuffix("!")
-    return {"String": "x", "Int": 1, "Float": 1.0, "Boolean": False}.get(name, [])
+    return {"String": "x", "Int": 1, "Float": 1.0, "Boolean": False, "DateTime": "2026-11-01T12:00:00Z"}.get(name, [])
 
 
 async def test_nobody_else_sees_users(office: Office) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
 from auth import users
+from auth.attribution import load_changes
 from auth.grant_store import (
     GrantChecker,
     GrantStore,
@@ -75,7 +76,8 @@ def request(store: GrantStore, person: str, group: str = "on-call", hours: float
 
 def lend(store: GrantStore, person: str, group: str = "on-call", hours: float = 1) -> Grant:
     asked = AccessRequest(person_id=person, group=GROUPS[group], duration=hours * HOUR)
-    return store.lend(mint_grant_id(), asked, step(store, "os:root"))
+    (lent,) = store.lend({mint_grant_id(): asked}, step(store, "os:root"))
+    return lent
 
 
 def test_a_grant_is_kept_with_every_step_from_request_to_return(
@@ -125,10 +127,16 @@ def test_who_is_a_member_or_gone_asks_for_nothing(store: GrantStore, ids: dict[s
         store.approve("nowhere", step(store, ids["ben"]))
 
 
-def test_nobody_lends_a_group_to_themselves(store: GrantStore, ids: dict[str, str]) -> None:
+def test_nobody_lends_a_group_to_themselves_nor_a_part_of_what_is_refused(
+    store: GrantStore, ids: dict[str, str]
+) -> None:
     asked = AccessRequest(person_id=ids["ada"], group=GROUPS["on-call"], duration=HOUR)
     with pytest.raises(GrantRefused, match="nobody decides on access of their own"):
-        store.lend("g", asked, step(store, ids["ada"]))
+        store.lend({"g": asked}, step(store, ids["ada"]))
+    requests = {"g": replace(asked, group=GROUPS["support"]), "h": replace(asked, duration=9 * HOUR)}
+    with pytest.raises(GrantRefused, match="8 hours at most"):
+        store.lend(requests, step(store, "os:root"))
+    assert list_grants(store.database) == []
 
 
 def test_time_ends_a_grant_and_the_next_has_its_turn(store: GrantStore, ids: dict[str, str], clock: Clock) -> None:
@@ -270,3 +278,17 @@ def test_replicas_that_settle_at_once_settle_once(
     clock.seconds += 3600
     came = at_once(store.settle, replica.settle, store.settle, replica.settle)
     assert sorted(map(len, came)) == [0, 0, 0, 2]
+
+
+def test_the_record_says_that_a_return_was_forced_by_one_as_there_was_no_second(
+    store: GrantStore, ids: dict[str, str]
+) -> None:
+    alone = lend(store, ids["ada"], "support")
+    store.force_return(alone.id, replace(step(store, ids["ben"]), record_id="R2"))
+    one_of_two = lend(store, ids["ada"])
+    store.force_return(one_of_two.id, replace(step(store, ids["ben"]), record_id="R3"))
+    changes = load_changes(store.database, ["R2", "R3"])
+    assert [(record, change.id, change.verb) for record, change in changes] == [
+        ("R2", alone.id, "force-return by one approver"),
+        ("R3", one_of_two.id, "force-return"),
+    ]

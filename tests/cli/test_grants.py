@@ -75,7 +75,7 @@ def test_two_approvers_force_a_return(company: Run, tmp_path: Path) -> None:
 
 
 REFUSED = {
-    "without a name": (("grants", "approve", "{id}"), "say who decides"),
+    "without a name": (("grants", "approve", "{id}"), "say who does so"),
     "of one's own": (("grants", "approve", "{id}", "--as", ADA), "nobody decides on access of their own"),
     "of nothing": (("grants", "deny", "nowhere", "--as", BEN), "there is no grant with this id"),
     "of another": (("grants", "return", "{id}", "--as", BEN), "only its holder gives a grant back"),

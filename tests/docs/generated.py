@@ -12,6 +12,7 @@ from typing import Any, get_args, get_type_hints
 from auth.groups import EVERYONE
 from auth.policy import decide
 from onedoor.administration.actions import ACTS
+from onedoor.administration.grants import GRANT_ACTS
 from onedoor.config import SECRET_SUFFIXES, SECTIONS, STATE_DEFAULTS
 from onedoor.connectors.registry import CONNECTORS, load_kind
 from onedoor.connectors.snowflake.tables import list_snowflake_operators
@@ -62,6 +63,7 @@ BUILTIN_CHANGES: Mapping[str, str] = {
     "cancelJob": "ends a job",
     "fileUpload": "nothing until the file arrives at its store",
     **dict.fromkeys(ACTS, "users, memberships and keys"),
+    **dict.fromkeys(GRANT_ACTS, "grants"),
 }
 """By mutation without a source, what it changes; every other one starts a job."""
 

@@ -93,7 +93,10 @@ async def test_a_table_is_two_files(added: Mapping[str, ModuleType], tmp_path: P
     await internal.close()
     assert result.data == json.loads(only(TABLE, "json").text)
     (withheld,) = result.errors
-    assert withheld.message == "`Ticket.refund` is for finance; ask finance (finance@acme.example) for it"
+    assert (
+        withheld.message
+        == "`Ticket.refund` is for finance; send `requestAccess`, or ask finance (finance@acme.example) for it"
+    )
 
 
 async def offices(added: Mapping[str, ModuleType], folder: Path, kind: str) -> ExecutionResult:

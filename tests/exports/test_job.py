@@ -69,7 +69,8 @@ async def test_an_export_is_a_job(tmp_path: Path) -> None:
             "rows": 100,
             "files": [f"/exports/{row['id']}/export.csv"],
             "leftOut": [
-                "creditLimit: `Customer.creditLimit` is for finance; ask finance (finance@acme.example) for it"
+                "creditLimit: `Customer.creditLimit` is for finance; send `requestAccess`, or ask finance "
+                "(finance@acme.example) for it"
             ],
         },
     )

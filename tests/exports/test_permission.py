@@ -63,7 +63,7 @@ async def test_a_column_denied_in_the_middle_ends_the_export(exporter: Exporter)
     assert (summary.state, summary.reason) == (
         ExportState.REFUSED,
         "`creditLimit` may not be read any more: `Customer.creditLimit` is for finance;"
-        " ask finance (finance@acme.example) for it",
+        " send `requestAccess`, or ask finance (finance@acme.example) for it",
     )
 
 

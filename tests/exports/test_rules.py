@@ -120,7 +120,10 @@ async def test_a_denied_field_is_omitted_and_named(exporter: Exporter) -> None:
         "creditLimit",
         "Customer.creditLimit",
     )
-    assert left.reason == "`Customer.creditLimit` is for finance; ask finance (finance@acme.example) for it"
+    assert (
+        left.reason
+        == "`Customer.creditLimit` is for finance; send `requestAccess`, or ask finance (finance@acme.example) for it"
+    )
 
 
 async def test_all_or_nothing_refuses_a_denied_field(exporter: Exporter) -> None:

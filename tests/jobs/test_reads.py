@@ -195,7 +195,7 @@ async def test_everything_that_denies_a_copy_is_on_record(tmp_path: Path) -> Non
     assert record["attempted"] == ["Employee.hiredOn", "Employee.salary"]
     (error,) = result.errors
     assert error.message.endswith(
-        "`Employee.hiredOn` is for people; ask people (people@acme.example) for it, and 1 more"
+        "`Employee.hiredOn` is for people; send `requestAccess`, or ask people (people@acme.example) for it, and 1 more"
     )
 
 

@@ -33,7 +33,7 @@ def holder(store: GrantStore) -> Principal:
     """Somebody who holds the one grant of an exclusive group."""
     user = users.create_user(store.database, first_name="Ada", last_name="Lovelace", email="ada@acme.example")
     asked = AccessRequest(person_id=user.id, group=ON_CALL, duration=timedelta(hours=1))
-    store.lend(mint_grant_id(), asked, GrantStep(at=store.database.now(), actor="os:root", reason="ticket 7"))
+    store.lend({mint_grant_id(): asked}, GrantStep(at=store.database.now(), actor="os:root", reason="ticket 7"))
     return replace(ADA, person_id=user.id, grants=list_held_grants(store.database, user.id))
 
 

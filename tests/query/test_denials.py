@@ -97,6 +97,7 @@ async def test_a_client_reads_the_same_beside_the_message() -> None:
         await acme.ask(acme.open_engine(replace(catalog, groups=Groups())), "{ employee(id: 1) { salary } }")
     ).errors
     old = {"position": "Employee.salary", "groups": [["finance", "people"]], "owner": "payroll", "nulls": 1}
+    old["requestWith"] = "requestAccess"
     assert unreachable.extensions == old
     assert error.extensions == {
         **old,

@@ -49,6 +49,7 @@ UNLISTED = {
     "FileUpload",
     "IssuedApiKey",
     "UserImport",
+    "AccessReport",
     "Simulation",
     "PolicyDiff",
 }

@@ -8,7 +8,7 @@ from typing import Any
 
 from onedoor.errors import ConfigurationError
 from onedoor.schema.annotations import Allow, Owned, allow, owned
-from onedoor.schema.builtin import access, administration, changes, directory, exports, jobs, me, requests
+from onedoor.schema.builtin import access, administration, changes, directory, exports, grants, jobs, me, requests
 from onedoor.schema.reader import is_declared_in
 
 BUILTIN_MODULES: Mapping[str, ModuleType] = {
@@ -16,6 +16,7 @@ BUILTIN_MODULES: Mapping[str, ModuleType] = {
     "administration": administration,
     "access": access,
     "directory": directory,
+    "grants": grants,
     "requests": requests,
     "changes": changes,
     "jobs": jobs,
@@ -23,7 +24,7 @@ BUILTIN_MODULES: Mapping[str, ModuleType] = {
 }
 
 
-FIXED_ACCESS = frozenset({"access", "administration", "directory"})
+FIXED_ACCESS = frozenset({"access", "administration", "directory", "grants"})
 """The modules whose parts are open to different groups, which no company can make one."""
 
 

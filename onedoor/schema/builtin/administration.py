@@ -218,6 +218,9 @@ class ActivateUserAccountInput:
 class JoinGroupsInput:
     user: str = strawberry.field(description=USER)
     groups: list[str] = strawberry.field(description="The functional groups, by name.")
+    until: datetime | None = strawberry.field(
+        description="When it ends: each group is then a grant, as short as those that are asked for."
+    )
     reason: str = strawberry.field(description=REASON)
 
 

@@ -46,6 +46,7 @@ class Request:
         description="The number of the secret of the key that came: 1 at first, and one more with each rotation."
     )
     groups: list[str] = strawberry.field(description="The groups of the user at that time.")
+    grants: list[str] = strawberry.field(description="The ids of the grants that the user held at that time.")
     operation: str | None = strawberry.field(description="The name of the operation, if it has one.")
     operation_hash: str | None = strawberry.field(description="The SHA-256 digest of the operation's text.")
     text: str | None = strawberry.field(description="The operation, with `$` in place of literals.")

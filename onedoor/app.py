@@ -82,6 +82,7 @@ from onedoor.query.audited import AuditedExecutor
 from onedoor.query.context import build_query_engine, run_in_turn, view_for
 from onedoor.query.planner.explain import allow_sql
 from onedoor.query.startup_checks import validate_catalog, validate_mutations
+from onedoor.runtime.budgets import Budgets, SharedCounters, has_budgets
 from onedoor.runtime.pubsub import PubSub
 from onedoor.runtime.quota import READS_QUOTA, ConnectorRateLimiters
 from onedoor.runtime.row_cache import CacheStore, InMemoryCacheStore, RowCache
@@ -242,7 +243,7 @@ async def open_app(settings: Settings, company: Company, *, start_jobs: bool = F
     """
     pepper = settings.state.pepper.encode()
     redaction_key, origins = derive_redaction_key(pepper), parse_origins(settings.server.origins)
-    for group in settings.server.sql_shown_to:
+    for group in (*settings.server.sql_shown_to, *settings.budgets.services, *settings.budgets.groups):
         company.groups.require(group)
     parts = build_company_schema(company, settings.schema, exports=settings.exports.enabled)
     async with AsyncExitStack() as stack:
@@ -269,6 +270,8 @@ async def open_app(settings: Settings, company: Company, *, start_jobs: bool = F
         stack.push_async_callback(pubsub.close)
         cache = open_cache(settings, catalog, pepper)
         stack.push_async_callback(cache.store.close)
+        budgets = open_budgets(settings, pepper)
+        stack.push_async_callback(budgets.close)
         export_store = FolderExportStore(settings.exports.folder)
         export_jobs = declare_export_jobs(export_store, settings.exports.kept_days) if parts.has_exports else ()
         jobs = register_jobs((*company.jobs, *export_jobs), company.groups)
@@ -289,7 +292,7 @@ async def open_app(settings: Settings, company: Company, *, start_jobs: bool = F
 
         def build_own_connectors(principal: Principal) -> Mapping[str, Connector]:
             return {
-                "caller": build_principal_connector(principal),
+                "caller": build_principal_connector(principal, budgets),
                 ACCESS_SOURCE: AccessConnector(access_services, principal),
                 JOBS_SOURCE: JobsConnector(job_database, jobs, principal, catalog.policy),
                 GRANTS_SOURCE: GrantsConnector(job_database, settings.records.folder, principal),
@@ -313,7 +316,7 @@ async def open_app(settings: Settings, company: Company, *, start_jobs: bool = F
             publish=lambda type, row, change: pubsub.wake(),
         )
         stack.push_async_callback(engine.pollers.close)
-        executor = AuditedExecutor(engine=engine, audit_log=audit_log, redaction_key=redaction_key)
+        executor = AuditedExecutor(engine=engine, audit_log=audit_log, redaction_key=redaction_key, budgets=budgets)
         notifier = JobNotifier(pubsub, JOB_TOPIC)
         stack.push_async_callback(notifier.drain)
         job_runtime = await stack.enter_async_context(
@@ -499,6 +502,16 @@ def _open_cache_store(settings: Settings, secret: bytes) -> CacheStore:
             "`cache.url` is no address of a Redis: write `redis://host:6379/0`, or `rediss://`"
         ) from None
     return store
+
+
+def open_budgets(settings: Settings, pepper: bytes) -> Budgets:
+    """Open the counters of budgets; processes share them through Redis where they have the same pepper."""
+    clock = asyncio.get_running_loop().time
+    shared: SharedCounters | None = None
+    if settings.cache.url is not None and has_budgets(settings.budgets):
+        secret = hmac.digest(pepper, b"budgets 1", "sha256")
+        shared = import_module("onedoor.connectors.redis_budgets").create_redis_counters(settings.cache, secret, clock)
+    return Budgets(settings.budgets, shared=shared, clock=clock)
 
 
 async def cancel_task(task: "asyncio.Task[None]") -> None:

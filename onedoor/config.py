@@ -6,7 +6,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from types import NoneType
@@ -18,6 +18,7 @@ from onedoor.errors import ConfigurationError, build_unknown_name_error
 from onedoor.http.persisted_documents import PersistedDocumentSettings
 from onedoor.jobs.models import JobSettings
 from onedoor.model.catalog import Limits
+from onedoor.runtime.budgets import BudgetLimits, BudgetSettings
 from onedoor.runtime.row_cache import CacheSettings, MaxAges
 from onedoor.schema.builtin import BUILTIN_MODULES, BuiltinAccess
 from onedoor.storage.private_files import warn_of_readable_secret
@@ -35,6 +36,9 @@ COLUMN_SETTING = re.compile(r"sources\.[^.]+\.collections\..+\.(?:columns|keys|f
 """A setting of a declared collection that is called as a column is: what stands there is a type or a name."""
 
 PEPPER_CHARACTERS_MIN = 32
+
+BUDGET_MAX = 10**12
+"""The most of any unit a minute, so that a minute of it can be counted exactly."""
 
 
 class IntrospectionMode(StrEnum):
@@ -123,6 +127,7 @@ class Settings:
     jobs: JobSettings
     exports: ExportsSettings
     directory: DirectorySettings = field(default_factory=DirectorySettings)
+    budgets: BudgetSettings = field(default_factory=BudgetSettings)
     schema: SchemaSettings = field(default_factory=SchemaSettings)
     sources: Mapping[str, SourceSettings]
 
@@ -139,6 +144,7 @@ SECTIONS = {
     "jobs": JobSettings,
     "exports": ExportsSettings,
     "directory": DirectorySettings,
+    "budgets": BudgetSettings,
 }
 
 OLD_NAMES = {
@@ -168,6 +174,7 @@ def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Se
         name: parse_options(section, resolve_values(written.get(name, {}), name, folder, environment), name, folder)
         for name, section in SECTIONS.items()
     }
+    known["budgets"] = parse_budget_tables(known["budgets"])
     kinds = {
         name: parse_source(name, resolve_values(table, f"sources.{name}", folder, environment), folder)
         for name, table in require_table(sources, "sources").items()
@@ -427,6 +434,16 @@ def parse_source(name: str, values: Mapping[str, Any], folder: Path) -> SourceSe
     )
 
 
+def parse_budget_tables(budgets: BudgetSettings) -> BudgetSettings:
+    """Return the budgets with those of groups and of services, which a group owns. Raises ConfigurationError."""
+    written: Mapping[str, Mapping[str, Any]] = {"services": budgets.services, "groups": budgets.groups}
+    services, groups = (
+        {group: parse_options(BudgetLimits, limits, f"budgets.{name}.{group}") for group, limits in table.items()}
+        for name, table in written.items()
+    )
+    return replace(budgets, services=services, groups=groups)
+
+
 def parse_numbers(values: Any, where: str) -> dict[str, float]:
     """Return a table of numbers. Raises ConfigurationError for what is none, or below 0."""
     for name, value in require_table(values, where).items():
@@ -452,6 +469,7 @@ def validate_settings(settings: Settings) -> Settings:
         raise ConfigurationError("`directory.removed_people` must be more than 0")
     if not 1 <= settings.directory.removed_percent <= 100:
         raise ConfigurationError("`directory.removed_percent` must be from 1 to 100")
+    check_budgets(settings.budgets)
     if settings.directory.scim is not None and not settings.directory.scim.requests_a_minute > 0:
         raise ConfigurationError("`directory.scim.requests_a_minute` must be more than 0")
     if settings.directory.ldap is not None:
@@ -469,6 +487,23 @@ def validate_settings(settings: Settings) -> Settings:
         raise ConfigurationError("`server.port` must be from 0 to 65535")
     require_long_pepper(settings.state)
     return settings
+
+
+def check_budgets(budgets: BudgetSettings) -> None:
+    """Raise ConfigurationError for a budget under which no request could be served."""
+    if not budgets.processes > 0:
+        raise ConfigurationError("`budgets.processes` must be more than 0")
+    tables = {
+        "keys": budgets.keys or BudgetLimits(),
+        **{f"services.{group}": table for group, table in budgets.services.items()},
+        **{f"groups.{group}": table for group, table in budgets.groups.items()},
+    }
+    for name, table in tables.items():
+        for unit in fields(table):
+            value = getattr(table, unit.name)
+            if value is not None and not 0 < value <= BUDGET_MAX:
+                limits = f"more than 0 and at most {BUDGET_MAX:,}: leave it out for no budget"
+                raise ConfigurationError(f"`budgets.{name}.{unit.name}` must be {limits}")
 
 
 def require_long_pepper(state: StateSettings) -> None:

@@ -50,6 +50,7 @@ from onedoor.mutations.history import HISTORY_CONNECTOR
 from onedoor.query.context import ExecutionResult, GraphQLRequest, QueryEngine, build_query_engine
 from onedoor.query.engine import RecordBeginning, execute
 from onedoor.query.errors import find_request_mutation
+from onedoor.runtime.budgets import Budgets
 from onedoor.schema.builder import build_document, build_from_document, compute_version
 from onedoor.spi.capabilities import Capabilities, Column, ColumnType
 from onedoor.spi.connector import Connector
@@ -592,8 +593,8 @@ async def append_nothing(result: ExecutionResult) -> None:
 RECORD = RecordBeginning(id="R1", append=append_nothing)
 
 
-def open_engine(of: Catalog) -> QueryEngine:
-    return build_query_engine(of, lambda item: {"caller": build_principal_connector(item)}, lambda: 0.0)
+def open_engine(of: Catalog, budgets: Budgets | None = None) -> QueryEngine:
+    return build_query_engine(of, lambda item: {"caller": build_principal_connector(item, budgets)}, lambda: 0.0)
 
 
 async def ask(

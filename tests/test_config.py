@@ -22,6 +22,7 @@ from onedoor.errors import ConfigurationError
 from onedoor.http.persisted_documents import PersistedDocumentSettings
 from onedoor.jobs.models import JobSettings
 from onedoor.model.catalog import Limits
+from onedoor.runtime.budgets import BudgetLimits, BudgetSettings
 from onedoor.runtime.row_cache import CacheSettings
 from onedoor.schema.builtin import BuiltinAccess
 
@@ -113,6 +114,15 @@ def test_an_empty_file_gives_every_default(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
+def test_budgets_are_read_by_key_service_and_group(tmp_path: Path) -> None:
+    text = "[budgets.keys]\nseconds = 2\n[budgets.services.sales]\nrequests = 6\n[budgets.groups.finance]\nrows = 9"
+    assert settings(tmp_path, text).budgets == BudgetSettings(
+        keys=BudgetLimits(seconds=2.0),
+        services={"sales": BudgetLimits(requests=6)},
+        groups={"finance": BudgetLimits(rows=9)},
+    )
+
+
 def test_all_that_is_written_is_read(tmp_path: Path) -> None:
     assert settings(tmp_path, EVERYTHING) == Settings(
         server=ServerSettings(
@@ -145,8 +155,8 @@ def test_settings_shown_by_accident_show_no_secret(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("[limit]", "there is no section `limit`: did you mean `limits`"),
-        ("[zzz]", "there is no section `zzz`: there are `cache`, `directory`, `documents`, `exports`, `jobs`, "
-         "`limits`, `records`, `schema`, `server`, `sources`, `state`"),
+        ("[zzz]", "there is no section `zzz`: there are `budgets`, `cache`, `directory`, `documents`, `exports`, "
+         "`jobs`, `limits`, `records`, `schema`, `server`, `sources`, `state`"),
         ("[schema.buildin.me]", "there is no section `schema.buildin`: did you mean `schema.builtin`"),
         ("[schema.builtin.mee]", "there is no section `schema.builtin.mee`: did you mean `schema.builtin.me`"),
         ('[schema.builtin.me]\nownr = "x"',
@@ -190,6 +200,13 @@ def test_settings_shown_by_accident_show_no_secret(tmp_path: Path) -> None:
         ("[documents]\nautomatic = -1", "`documents.automatic` must not be less than 0"),
         ("[documents]\ntrusted_only = true",
          "`documents.trusted_only` needs `documents.folder` or `documents.manifest`"),
+        ("[budgets]\nprocesses = 0", "`budgets.processes` must be more than 0"),
+        ("[budgets.keys]\nrows = 0",
+         "`budgets.keys.rows` must be more than 0 and at most 1,000,000,000,000: leave it out for no budget"),
+        ("[budgets.groups.sales]\nrow = 1",
+         "there is no setting `budgets.groups.sales.row`: did you mean `budgets.groups.sales.rows`"),
+        ("[budgets.services]\nsales = 1", "`budgets.services.sales` must be a section: write "
+         "`[budgets.services.sales]`"),
         ("[directory.scim]", "`directory.scim.token` is missing"),
         ('[directory.scim]\ntoken = "a secret"',
          '`directory.scim.token` holds a secret: write `{ env = "NAME" }` and set that environment variable'),

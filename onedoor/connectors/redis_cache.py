@@ -1,21 +1,17 @@
 """Store cached rows in Redis, encrypted, and do without Redis while it does not answer."""
 
-import asyncio
 import hmac
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
 import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.asyncio import Redis
 
+from onedoor.connectors.redis_client import RedisCalls, open_redis
 from onedoor.runtime.row_cache import CacheEntry, CacheSettings
 from onedoor.spi.json_values import decode_json_value, encode_json_value
 
@@ -58,11 +54,6 @@ def _derive_cipher(secret: bytes, key: bytes) -> AESGCM:
 
 log = logging.getLogger("onedoor.redis")
 
-MAX_CONNECTIONS = 32
-
-COOLDOWN_SECONDS = 1.0
-"""How long Redis is not called after it failed."""
-
 MAX_ENTRY_DIVISOR = 8
 """One entry takes at most an eighth of the size of a cache in memory."""
 
@@ -74,17 +65,15 @@ class RedisCacheStore:
 
     def __init__(self, client: Redis, settings: CacheSettings, secret: bytes, clock: Callable[[], float]) -> None:
         self.client = client
-        self.seconds = settings.seconds
+        self.calls = RedisCalls(settings.seconds, clock, "rows are read from their sources")
         self.secret = secret
-        self.clock = clock
         self.max_entry_bytes = settings.bytes // MAX_ENTRY_DIVISOR
-        self.retry_at = 0.0
 
     def get_nowait(self, key: bytes) -> CacheEntry | None:
         return None
 
     async def get(self, key: bytes) -> CacheEntry | None:
-        sealed = await self._call_or_none(self.client.get, KEY_PREFIX + key)
+        sealed = await self.calls.call_or_none(self.client.get, KEY_PREFIX + key)
         if sealed is None:
             return None
         plain = decrypt_entry(self.secret, key, sealed)
@@ -103,32 +92,12 @@ class RedisCacheStore:
             return
         if len(plain) <= self.max_entry_bytes:
             sealed = encrypt_entry(self.secret, key, plain)
-            await self._call_or_none(self.client.set, KEY_PREFIX + key, sealed, px=max(1, int(seconds * 1000)))
+            await self.calls.call_or_none(self.client.set, KEY_PREFIX + key, sealed, px=max(1, int(seconds * 1000)))
 
     async def close(self) -> None:
         await self.client.aclose()
 
-    async def _call_or_none(self, call: Callable[..., Awaitable[Any]], *arguments: Any, **options: Any) -> Any:
-        """Call Redis; return None where it does not answer in time, and for a while after that."""
-        if self.clock() < self.retry_at:
-            return None
-        try:
-            async with asyncio.timeout(self.seconds):
-                return await call(*arguments, **options)
-        except (RedisError, OSError, TimeoutError):
-            self.retry_at = self.clock() + COOLDOWN_SECONDS
-            log.warning("redis did not answer: rows are read from their sources")
-            return None
-
 
 def create_redis_store(settings: CacheSettings, secret: bytes, clock: Callable[[], float]) -> RedisCacheStore:
     """Create the store without calling Redis. Raises ValueError where the URL is not one."""
-    pool = BlockingConnectionPool.from_url(
-        settings.url or "",
-        max_connections=MAX_CONNECTIONS,
-        timeout=settings.seconds,
-        socket_timeout=settings.seconds,
-        socket_connect_timeout=settings.seconds,
-        retry=Retry(NoBackoff(), 0),
-    )
-    return RedisCacheStore(Redis.from_pool(pool), settings, secret, clock)
+    return RedisCacheStore(open_redis(settings.url or "", settings.seconds), settings, secret, clock)

@@ -132,7 +132,8 @@ class PageReader:
             return ExportPage(rows=(), cursor=position.after, is_last=True)
         request = self.query.build_page_request(size, position.after, position.key_range.before)
         try:
-            result = await self.executor.run(await self._load_principal(), request, surface=Surface.EXPORT)
+            principal = await self.executor.wait_for_budgets(self._load_principal)
+            result = await self.executor.run(principal, request, surface=Surface.EXPORT)
         except AuditLogUnavailable as unavailable:
             raise PageUnavailable(str(unavailable)) from None
         layout = self._check_result(result)

@@ -60,6 +60,7 @@ class AuditedRoute(APIRoute):
             return refusal
         assert context.principal is not None
         rejection: Conclusion | None = rate_limiter.check_place(context.principal.key_id)
+        rejection = rejection or await request.state.app_state.executor.check_budgets(context)
         if rejection is not None:
             return rejection
         with rate_limiter.hold_place(context.principal.key_id):

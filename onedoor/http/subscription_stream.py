@@ -65,7 +65,7 @@ class SubscriptionStream:
         """Run to the end and return the errors to end with. Raises KeyRevoked, or the OSError of `deliver`."""
         assert self.context.principal is not None
         rate_limiter, key_id = self.app_state.rate_limiter, self.context.principal.key_id
-        refusal = rate_limiter.check_subscriptions(key_id)
+        refusal = rate_limiter.check_subscriptions(key_id) or await self.app_state.executor.check_budgets(self.context)
         if refusal is not None:
             return await self._record_end(refusal)
         with rate_limiter.hold_subscription(key_id):

@@ -213,7 +213,7 @@ class JobContext:
     async def execute(self, document: str, variables: Mapping[str, Any] | None = None) -> ExecutionResult:
         """Execute a query as whoever started the job, with their present groups."""
         request = GraphQLRequest(query=document, variables=variables or {})
-        principal, origin = await self.authorize(), _origin_id.set(self.id)
+        principal, origin = await self.executor.wait_for_budgets(self.authorize), _origin_id.set(self.id)
         try:
             return await self.executor.run(principal, request, surface=Surface.JOB, client_request_id=f"job {self.id}")
         finally:

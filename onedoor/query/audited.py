@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TypeAlias, TypeVar
@@ -35,6 +36,7 @@ from onedoor.query.context import ExecutionResult, GraphQLRequest, QueryEngine, 
 from onedoor.query.engine import RecordBeginning
 from onedoor.query.request_record import RequestFacts, build_audit_record, serialize_audit_record
 from onedoor.query.subscriptions import SubscriptionEvent
+from onedoor.runtime.budgets import BudgetExceeded, BudgetRefusal, Budgets, BudgetUnit
 from onedoor.storage.database import MetadataDatabaseUnavailable
 
 log = logging.getLogger("onedoor.query")
@@ -75,9 +77,15 @@ class AuditedRequest:
     """The id of its record."""
     has_begun: bool = False
     """Whether its beginning is on record, as it is before anything is changed."""
+    is_admitted: bool = False
+    """Whether the budgets of its principal have admitted it."""
 
     def __post_init__(self) -> None:
         self.id = build_record_id(self.received_at, secrets.token_bytes(RANDOM_BYTES))
+
+    def measure_seconds(self) -> float:
+        """Return the seconds since it was received."""
+        return perf_counter() - self.started
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +136,8 @@ class AuditedExecutor:
     """What waits for the actions of requests that have ended."""
     record_bytes: ByteBudget = field(default_factory=ByteBudget)
     """What the requests of each key have written to the audit log."""
+    budgets: Budgets = field(default_factory=Budgets)
+    """What each key and each person may use."""
 
     async def run(
         self,
@@ -140,11 +150,16 @@ class AuditedExecutor:
     ) -> ExecutionResult:
         """Execute a request of a surface that has no wire and return its result, once its record is durable.
 
-        A crash is a result with one error. With `count_served_bytes` the request is only planned, and its record says
-        that so many bytes were served. Raises AuditLogUnavailable.
+        Its principal was admitted, by `wait_for_budgets` or with the request that it is a part of. A crash is a result
+        with one error. With `count_served_bytes` the request is only planned, and its record says that so many bytes
+        were served. Raises AuditLogUnavailable.
         """
         audited = AuditedRequest(
-            surface=surface, principal=principal, request=request, client_request_id=client_request_id
+            surface=surface,
+            principal=principal,
+            request=request,
+            client_request_id=client_request_id,
+            is_admitted=True,
         )
         conclusion = await self.conclude(audited, self.execute(audited))
         result = audited.result
@@ -171,6 +186,9 @@ class AuditedExecutor:
         assert request is not None
         row_id = None if event is None else event.row_id
         principal = audited.principal = await self._drop_ended_grants(audited.principal)
+        refusal = await self.check_budgets(audited)
+        if refusal is not None:
+            return refusal
         try:
             audited.result = await query_engine.execute(
                 self.engine,
@@ -179,11 +197,45 @@ class AuditedExecutor:
                 event=row_id,
                 record=self._build_beginning(audited),
                 keeps_values=audited.surface in KEEPING_SURFACES,
+                admit_cost=None if self.budgets.is_empty else partial(self._count_cost, audited),
             )
         except BaseException as error:
             audited.result = get_partial_result(error)
             raise
         return conclude_result(audited.result)
+
+    async def check_budgets(self, audited: AuditedRequest) -> Conclusion | None:
+        """Count a request in the budgets of its principal; conclude one that is over them, which does not count."""
+        if audited.is_admitted or audited.principal is None:
+            return None
+        refusal = await self.budgets.admit(audited.principal)
+        audited.is_admitted = refusal is None
+        return None if refusal is None else conclude_over_budget(refusal)
+
+    async def wait_for_budgets(self, load_principal: Callable[[], Awaitable[Principal]]) -> Principal:
+        """Return the principal of a job or an export once their budgets allow one more request, which counts.
+
+        Raises what `load_principal` does.
+        """
+        return await self.budgets.wait(load_principal)
+
+    async def _count_cost(self, audited: AuditedRequest, cost: int) -> None:
+        """Raise BudgetExceeded, or RequestRejected, for a request with a wire whose cost does not fit."""
+        assert audited.principal is not None
+        if audited.surface in KEEPING_SURFACES:
+            await self.budgets.add(audited.principal, {BudgetUnit.COST: cost})
+        else:
+            await self.budgets.take_cost(audited.principal, cost)
+
+    async def _count_usage(self, audited: AuditedRequest, conclusion: Conclusion, byte_count: int) -> None:
+        if audited.principal is None or conclusion.outcome is AuditOutcome.LIMITED or self.budgets.is_empty:
+            return
+        usage = {
+            BudgetUnit.ROWS: sum(scan.row_count for scan in audited.result.scan_stats),
+            BudgetUnit.BYTES: byte_count,
+            BudgetUnit.SECONDS: audited.measure_seconds(),
+        }
+        await self.budgets.add(audited.principal, usage)
 
     async def _drop_ended_grants(self, principal: Principal) -> Principal:
         """Return a principal as they are now: a grant may have ended since their key was looked up."""
@@ -227,6 +279,7 @@ class AuditedExecutor:
         """
         try:
             await self._append(audited, self._serialize(audited, conclusion, byte_count, audited.result))
+            await self._count_usage(audited, conclusion, byte_count)
         finally:
             if audited.result.unfinished_actions:
                 task = asyncio.create_task(self._record_late_changes(audited, conclusion, byte_count))
@@ -289,6 +342,8 @@ def conclude_failure(audited: AuditedRequest, error: Exception) -> Conclusion:
             )
         case ClientDisconnected():
             return CANCELLED
+        case BudgetExceeded():
+            return conclude_over_budget(error.refusal)
         case MetadataDatabaseUnavailable():
             return KEYS_UNAVAILABLE
         case AuditLogUnavailable():
@@ -298,6 +353,14 @@ def conclude_failure(audited: AuditedRequest, error: Exception) -> Conclusion:
     return Conclusion(
         outcome=AuditOutcome.CRASHED, status=500, errors=(GraphQLErrorInfo(code=ErrorCode.INTERNAL, message=message),)
     )
+
+
+def conclude_over_budget(refusal: BudgetRefusal) -> Conclusion:
+    """Conclude a request of a principal who has used up a budget; the error says when to come again, too."""
+    extensions = {"budget": refusal.allowance.setting, "retryAfter": refusal.retry_after}
+    error = GraphQLErrorInfo(code=ErrorCode.LIMIT_EXCEEDED, message=refusal.message, extensions=extensions)
+    headers = {"retry-after": str(refusal.retry_after)}
+    return Conclusion(outcome=AuditOutcome.LIMITED, status=429, errors=(error,), headers=headers)
 
 
 async def _await_changes(action: Awaitable[ActionResult]) -> Sequence[AuditedChange]:
@@ -342,7 +405,7 @@ def _collect_facts(audited: AuditedRequest, conclusion: Conclusion, byte_count: 
         client_request_id=audited.client_request_id,
         status=conclusion.status,
         bytes=byte_count,
-        ms=(perf_counter() - audited.started) * 1000,
+        ms=audited.measure_seconds() * 1000,
         surface=audited.surface,
         operation=audited.operation,
         subscription=audited.subscription_id,

@@ -191,6 +191,8 @@ class ExecutionResult:
     cached_plan: CachedPlan | None = None
     scan_stats: list[ScanStats] = field(default_factory=list)
     extensions: dict[str, Any] = field(default_factory=dict)
+    cost: int = 0
+    """What the request costs, once it is planned."""
     changes: list[AuditedChange] = field(default_factory=list)
     """What was changed, as the audit record says it."""
     withheld: dict[WithheldCopy, None] = field(default_factory=dict)

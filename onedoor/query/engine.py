@@ -11,7 +11,7 @@ from sys import getsizeof
 from typing import Any, TypeVar
 
 import orjson
-from graphql import GraphQLSchema, OperationType, execute_sync
+from graphql import OperationType, execute_sync
 
 from auth.authentication import Principal
 from auth.grants import GrantEnded
@@ -110,13 +110,14 @@ async def execute(
     event: str | None = None,
     record: RecordBeginning | None = None,
     keeps_values: bool = False,
+    admit_cost: Callable[[int], Awaitable[None]] | None = None,
 ) -> ExecutionResult:
     """Execute one operation and return what the client and the audit record are to learn of it.
 
     With `keeps_values`, as for an export, a field is denied to whoever sees it masked. `event` is the id of the row
-    that a subscription's one field gives now; without a `record` no mutation is carried out. A request that is rejected
-    or takes too long has a result with errors. Anything else that stops it is raised, and `get_partial_result` of that
-    says how far the request came.
+    that a subscription's one field gives now; without a `record` no mutation is carried out. `admit_cost` raises where
+    the request costs too much now. A request that is rejected or takes too long has a result with errors. Anything else
+    that stops it is raised, and `get_partial_result` of that says how far the request came.
     """
     execution = Execution(
         engine=engine,
@@ -138,6 +139,8 @@ async def execute(
             return execution.explain(query, state)
         if plan_mode is not None:
             state.traces = []
+        if admit_cost is not None:
+            await admit_cost(execution.result.cost)
         results = await execution.run(query, state)
         is_mutation = query.operation.operation.operation is OperationType.MUTATION
         if request.extensions.get("allOrNothing") and execution.result.withheld and not is_mutation:
@@ -200,7 +203,7 @@ class Execution:
         """Give the plan its variables and a reader for each source. Raises RequestRejected where it costs too much."""
         catalog, cached_plan = query.view.catalog, query.cached_plan
         bound_plan = bind_parameters(catalog, cached_plan.windows, query.variables)
-        cost = compute_cost(catalog, cached_plan.plan, query.variables)
+        cost = self.result.cost = compute_cost(catalog, cached_plan.plan, query.variables)
         if self.request.extensions.get("cost"):
             self.result.extensions["cost"] = cost
         is_query = query.operation.operation.operation is OperationType.QUERY
@@ -374,7 +377,7 @@ class Execution:
         fields = collect_fields(catalog.schema, prepared.document, prepared.operation, variables, catalog.limits)
         check_mutation_count(prepared.operation, fields, catalog.limits)
         if catalog.schema_for_groups is not None:
-            fields = _drop_unknown_entities(fields, view.schema)
+            fields = selection.drop_unknown_entities(fields, view.schema)
         decisions = authorize(catalog.schema, catalog.policy, fields, self.principal.groups)
         plan = build_plan(catalog, fields, decisions)
         return CachedPlan(
@@ -571,20 +574,6 @@ def _resolve_variables(
     check_list_sizes(values, catalog.limits.in_max)
     coerced = coerce_variables(view.schema, prepared.operation, values)
     return coerced.values, plan_cache_key(dict(coerced.parameterized))
-
-
-def _drop_unknown_entities(fields: tuple[SelectedField, ...], schema: GraphQLSchema) -> tuple[SelectedField, ...]:
-    """Leave out entities that this view does not have; validation cannot, as their names come in variables."""
-    names = selection.list_entity_types(schema)
-    return tuple(
-        replace(
-            field,
-            children_by_type={name: children for name, children in field.children_by_type.items() if name in names},
-        )
-        if field.name == selection.ENTITIES_FIELD
-        else field
-        for field in fields
-    )
 
 
 class _OverlaidReaders(dict[str, Reader]):

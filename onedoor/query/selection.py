@@ -435,3 +435,17 @@ def build_introspection_key(document: ParsedDocument, operation: OperationDefini
     )
     parts = (unnamed, *document.fragments.values())
     return sha256("".join(map(print_ast, parts)).encode(errors="surrogatepass")).digest()
+
+
+def drop_unknown_entities(fields: tuple[SelectedField, ...], schema: GraphQLSchema) -> tuple[SelectedField, ...]:
+    """Leave out entities that this view does not have; validation cannot, as their names come in variables."""
+    names = list_entity_types(schema)
+    return tuple(
+        replace(
+            field,
+            children_by_type={name: children for name, children in field.children_by_type.items() if name in names},
+        )
+        if field.name == ENTITIES_FIELD
+        else field
+        for field in fields
+    )

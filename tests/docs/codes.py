@@ -95,12 +95,12 @@ CODES: Mapping[ErrorCode, ErrorDescription] = {
         when="The request is over a limit, which the message names with its value. Over `rows_read`, only that "
         "branch fails.",
         statuses=(
-            "200; 429 and 503 for requests and seconds of the event loop per minute, connections and concurrent "
-            "requests, with `Retry-After`",
+            "200; 429 and 503 for budgets, requests and seconds of the event loop per minute, connections and "
+            "concurrent requests, with `Retry-After`",
             "400; 200 for `rows_read` and `request_seconds`; 429 and 503 as before",
         ),
         remedy="Select less, in parts, or filter, or try again later; an operator can raise the limit (settings.md).",
-        extensions="`nulls` for `rows_read`",
+        extensions="`nulls` for `rows_read`; for a budget, `budget` (its setting) and `retryAfter` (in seconds)",
         query="{ products(first: 1001) { nodes { id } } }",
     ),
     ErrorCode.RATE_LIMITED: ErrorDescription(

@@ -7,7 +7,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from itertools import pairwise
 from pathlib import Path
 from types import NoneType
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from auth.groups import EVERYONE
 from auth.policy import decide
@@ -193,7 +193,10 @@ def list_sections(sections: Mapping[str, type]) -> Iterator[tuple[str, type]]:
     """Yield each section by its name, and the sections in it."""
     for name, of in sections.items():
         yield name, of
-        nested = {field: find_section(kind) for field, kind in get_type_hints(of).items()}
+        nested = {
+            f"{field}.NAME" if get_origin(kind) is Mapping else field: find_section(kind)
+            for field, kind in get_type_hints(of).items()
+        }
         yield from list_sections({f"{name}.{field}": kind for field, kind in nested.items() if kind is not None})
 
 

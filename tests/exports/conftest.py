@@ -18,6 +18,7 @@ from onedoor.exports.writer import ExportRun, run_export
 from onedoor.model.catalog import Limits
 from onedoor.query.audited import AuditedExecutor
 from onedoor.query.context import QueryEngine
+from onedoor.runtime.budgets import Budgets
 from onedoor.spi.connector import Connector
 from tests import acme
 
@@ -103,7 +104,9 @@ def open_exporter(tmp_path: Path) -> Iterator[OpenExporter]:
     """Open exporters whose pages have ten rows unless limits say otherwise."""
     audit_logs: list[AuditLog] = []
 
-    def open_one(connectors: Mapping[str, Connector] | None = None, limits: Limits | None = None) -> Exporter:
+    def open_one(
+        connectors: Mapping[str, Connector] | None = None, limits: Limits | None = None, budgets: Budgets | None = None
+    ) -> Exporter:
         for folder in ("journal", "exports"):
             (tmp_path / folder).mkdir(exist_ok=True)
         audit_log = open_audit_log(tmp_path / "journal", datetime.now(UTC))
@@ -111,7 +114,10 @@ def open_exporter(tmp_path: Path) -> Iterator[OpenExporter]:
         sources = {**acme.sources(), **(connectors or {})}
         catalog = acme.build_catalog(sources, limits or Limits(first_max=10, first_default=5))
         executor = AuditedExecutor(
-            engine=acme.open_engine(catalog), audit_log=audit_log, redaction_key=b"a key of records"
+            engine=acme.open_engine(catalog),
+            audit_log=audit_log,
+            redaction_key=b"a key of records",
+            budgets=budgets or Budgets(),
         )
         return Exporter(
             executor=executor, store=FolderExportStore(tmp_path / "exports"), records_folder=tmp_path / "journal"

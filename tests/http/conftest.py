@@ -28,6 +28,7 @@ from onedoor.http.rate_limit import RateLimiter
 from onedoor.http.state import AppState
 from onedoor.model.catalog import Catalog, Limits
 from onedoor.query.audited import AuditedExecutor
+from onedoor.runtime.budgets import Budgets
 from onedoor.runtime.row_cache import RowCache
 from onedoor.spi.capabilities import Capabilities
 from onedoor.spi.connector import Connector
@@ -185,6 +186,7 @@ async def open_server(state: MetadataDatabase, keys: Keys, tmp_path: Path) -> As
             documents: PersistedDocuments | None = None,
             cache: RowCache | None = None,
             allowed_origins: frozenset[str] = frozenset(),
+            budgets: Budgets | None = None,
         ) -> RunningServer:
             disk = FailingDisk()
             audit_log = open_audit_log(tmp_path, datetime.now(UTC), disk=DiskOps(sync=disk.sync))
@@ -200,11 +202,12 @@ async def open_server(state: MetadataDatabase, keys: Keys, tmp_path: Path) -> As
                 limits=limits_or_default,
                 open_spill_table=SpillTableFactory(limits_or_default),
             )
-            engine = replace(acme.open_engine(catalog), cache=cache)
+            budgets = budgets or Budgets()
+            engine = replace(acme.open_engine(catalog, budgets), cache=cache)
             app = App(None, None)  # type: ignore[arg-type]
             app.app_state = AppState(
                 executor=AuditedExecutor(
-                    engine=engine, audit_log=audit_log, redaction_key=derive_redaction_key(PEPPER)
+                    engine=engine, audit_log=audit_log, redaction_key=derive_redaction_key(PEPPER), budgets=budgets
                 ),
                 authenticator=authenticator,
                 rate_limiter=RateLimiter(rate_limits),

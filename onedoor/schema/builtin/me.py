@@ -45,6 +45,19 @@ class MyMembership:
 
 
 @strawberry.type(
+    description="A budget: how much may be used within any minute. A request over it is refused.",
+    directives=[allow("everyone"), owned("platform")],
+)
+class Budget:
+    name: str = strawberry.field(description="The setting of it, such as `budgets.keys.rows`.")
+    unit: str = strawberry.field(description="What is counted: requests, cost, rows, bytes or seconds.")
+    per_minute: float = strawberry.field(description="How much may be used within any minute.")
+    used: float = strawberry.field(description="How much was used within the last minute.")
+    left: float = strawberry.field(description="How much is left now.")
+    enforced: bool = strawberry.field(description="Whether requests over it are refused; otherwise it is measured.")
+
+
+@strawberry.type(
     description="The authenticated user.",
     directives=[allow("everyone"), owned("platform")],
 )
@@ -64,6 +77,9 @@ class Me:
     owner_group: str | None = strawberry.field(description="Of a service, the group that answers for it.")
     grants: list[str] = strawberry.field(description="The temporary grants that the user holds now.")
     key: One["Key"] = strawberry.field(description="The API key of this request.")
+    budgets: Many["Budget"] = strawberry.field(
+        description="The budgets of the user and of the key of this request, with what is left of them."
+    )
 
 
 @strawberry.type(description="Everything that can be queried.")

@@ -27,6 +27,7 @@ from onedoor.http.server import UvicornServer, bind_socket, build_uvicorn_config
 from onedoor.http.state import LIFESPAN_KEY, AppState
 from onedoor.model.catalog import Catalog, Limits, Topic
 from onedoor.query.audited import AuditedExecutor
+from onedoor.runtime.budgets import Budgets
 from onedoor.runtime.pubsub import PubSub
 from onedoor.spi.connector import Connector
 from onedoor.storage.database import MetadataDatabase, open_database
@@ -176,6 +177,7 @@ async def open_server(tmp_path: Path) -> AsyncIterator[OpenServer]:
             documents: PersistedDocuments | None = None,
             port: int = 0,
             folder: Path | None = None,
+            budgets: Budgets | None = None,
             **bus: Any,
         ) -> RunningServer:
             limits_or_default = limits or Limits()
@@ -198,6 +200,7 @@ async def open_server(tmp_path: Path) -> AsyncIterator[OpenServer]:
                     engine=replace(acme.open_engine(catalog), find_ended_grants=grant_checker.find_ended),
                     audit_log=audit_log,
                     redaction_key=derive_redaction_key(PEPPER),
+                    budgets=budgets or Budgets(),
                 ),
                 authenticator=authenticator,
                 rate_limiter=RateLimiter(rate_limits),

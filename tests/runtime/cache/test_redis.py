@@ -167,4 +167,4 @@ async def read_without(url: str) -> None:
     async with asyncio.timeout(30):
         results = [(await read_cached_rows(one, ASK)).entry.rows[0][0] for _ in range(50)]
     await store.close()
-    assert (results, store.retry_at) == (list(range(1, 51)), 1.0)
+    assert (results, store.calls.retry_at) == (list(range(1, 51)), 1.0)

@@ -245,6 +245,14 @@ ROWS: dict[int, list[str]] = {
         "security/threats/test_forging.py::test_the_server_takes_no_proxys_word_for_an_address",
         "security/threats/test_overload.py::test_another_address_in_a_header_is_no_other_address",
     ],
+    45: [
+        "runtime/test_budgets.py::test_no_minute_sees_more_requests_than_the_budget",
+        "runtime/test_redis_budgets.py::test_two_processes_at_once_grant_no_more_than_one_budget",
+        "runtime/test_redis_budgets.py::test_a_flood_over_a_budget_asks_redis_once",
+        "runtime/test_redis_budgets.py::test_while_redis_is_away_each_process_grants_its_part_and_says_so_once",
+        "http/test_budgets.py::test_a_request_over_a_budget_is_a_429_until_the_minute_is_over",
+        "http/live/test_budgets.py::test_a_subscription_and_each_of_its_events_count",
+    ],
     46: [
         "security/threats/test_overload.py::test_a_flood_that_is_turned_away_leaves_a_record_a_second_that_counts_it",
         "security/threats/test_huge.py::test_huge_or_odd_input_neither_crashes_nor_is_echoed",

@@ -106,7 +106,9 @@ def build_welcome(port: int, folder: Path, running: RunningServers, issued_keys:
         [
             f"Onedoor is open at http://{HOST}:{port}/graphql\n",
             f"  GraphiQL    http://{HOST}:{port}/graphiql",
-            f"  dashboard   http://{HOST}:{port}/dashboard\n",
+            f"  dashboard   http://{HOST}:{port}/dashboard",
+            f"  account     http://{HOST}:{port}/account",
+            f"  admin       http://{HOST}:{port}/admin\n",
             f"  internal    {folder / INTERNAL_FILE}",
             f"  folder      {folder / FOLDER_NAME}",
             *places,

@@ -50,7 +50,13 @@ from onedoor.exports.job import build_export_action, declare_export_jobs
 from onedoor.exports.storage import FolderExportStore
 from onedoor.http import server
 from onedoor.http.cors import parse_origins
-from onedoor.http.directories import follow_directories, load_directory_routers, open_scim, open_sign_in
+from onedoor.http.directories import (
+    find_sign_in_path,
+    follow_directories,
+    load_directory_routers,
+    open_scim,
+    open_sign_in,
+)
 from onedoor.http.endpoint import serve_graphql
 from onedoor.http.health import HealthCheck
 from onedoor.http.pages import StaticFiles
@@ -106,7 +112,9 @@ CONNECT_ATTEMPTS = 5
 
 GRAPHQL_PATHS = ("/graphql", "/graphql/")
 
-GRAPHIQL_FOLDER = Path(__file__).parent / "http" / "graphiql"
+PAGES_FOLDER = Path(__file__).parent / "http"
+
+GRAPHIQL_FOLDER = PAGES_FOLDER / "graphiql"
 
 # Monaco, GraphiQL's editor, writes its colours into style elements and checks queries in workers.
 GRAPHIQL_POLICY = {"style-src": "'self' 'unsafe-inline'", "worker-src": "'self'"}
@@ -118,9 +126,14 @@ ASGIApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 @cache
-def load_graphiql() -> StaticFiles:
-    """Read GraphiQL's pages once, however many apps a process has."""
-    return StaticFiles(GRAPHIQL_FOLDER, mount_path="/graphiql", policy=GRAPHIQL_POLICY)
+def load_own_pages(sign_in_path: str) -> tuple[StaticFiles, ...]:
+    """Read the product's own pages once, however many apps a process has; without a path nobody can sign in."""
+    values = {"sign-in": sign_in_path}
+    return (
+        StaticFiles(GRAPHIQL_FOLDER, mount_path="/graphiql", policy=GRAPHIQL_POLICY),
+        StaticFiles(PAGES_FOLDER / "account", mount_path="/account", values=values),
+        StaticFiles(PAGES_FOLDER / "admin", mount_path="/admin", values=values),
+    )
 
 
 class App:
@@ -130,15 +143,14 @@ class App:
         self.settings = settings
         self.company = company
         self.app_state: AppState | None = None
-        self.graphiql = load_graphiql()
-        self.pages: list[StaticFiles] = []
+        self.pages = list(load_own_pages(find_sign_in_path(settings.directory) if settings is not None else ""))
         self.routers = load_directory_routers(settings.directory) if settings is not None else ()
-        self.routes = build_routes(self.graphiql, routers=self.routers)
+        self.routes = build_routes(*self.pages, routers=self.routers)
 
     def mount_pages(self, path: str, folder: Path) -> None:
         """Serve the files of a folder below `path`, beside the product's own routes."""
         self.pages.append(StaticFiles(folder, mount_path=path))
-        self.routes = build_routes(self.graphiql, *self.pages, routers=self.routers)
+        self.routes = build_routes(*self.pages, routers=self.routers)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":

@@ -42,6 +42,7 @@ from onedoor.query.replay import (
 )
 from onedoor.query.simulation import FieldDecision, simulate
 from onedoor.spi.capabilities import Capabilities, Column, ColumnType
+from onedoor.spi.operators import compile_predicate
 from onedoor.spi.predicates import Op, Row, split_conjuncts
 from onedoor.spi.scan import ScanRequest
 from onedoor.storage.database import MetadataDatabase
@@ -73,9 +74,10 @@ ACCESS_CAPABILITIES: Mapping[str, Capabilities] = {
     ),
     ACCESS: Capabilities(
         columns={
-            "id": TEXT, "coordinate": GIVEN_TEXT, "type_name": TEXT, "field_name": TEXT, "argument_name": TEXT,
-            "generated": BOOLEAN, "allowed": BOOLEAN, "masked": BOOLEAN, "groups": LIST, "missing": LIST, "owner": TEXT,
-            "contact": TEXT, "remedy": TEXT,
+            "id": TEXT, "coordinate": Column(ColumnType.TEXT, EQUAL | {Op.IN}), "type_name": TEXT, "field_name": TEXT,
+            "argument_name": Column(ColumnType.TEXT, frozenset({Op.IS_NULL})),
+            "generated": Column(ColumnType.BOOLEAN, EQUAL), "allowed": BOOLEAN, "masked": BOOLEAN, "groups": LIST,
+            "missing": LIST, "owner": TEXT, "contact": TEXT, "remedy": TEXT,
         }
     ),
     SIMULATION: Capabilities(
@@ -110,6 +112,9 @@ ACCESS_CAPABILITIES: Mapping[str, Capabilities] = {
         }
     ),
 }  # fmt: skip
+
+NAME_COLUMNS = ("coordinate", "type_name", "field_name", "argument_name", "generated")
+"""The columns of ACCESS that say what is decided."""
 
 REPLAYED_DAYS = 30
 
@@ -156,18 +161,17 @@ class AccessConnector:
     async def scan(self, request: ScanRequest) -> AsyncIterator[Sequence[Row]]:
         if self.services is None or self.principal is None:
             return
-        arguments = {comparison.column: comparison.value for comparison in split_conjuncts(request.filter)}
-        rows = await self._read_rows(self.services, self.principal, request.collection, arguments)
+        rows = await self._read_rows(self.services, self.principal, request)
         yield [tuple(row[column] for column in request.columns) for row in rows]
 
     async def _read_rows(
-        self, services: AccessServices, principal: Principal, collection: str, arguments: RowValues
+        self, services: AccessServices, principal: Principal, request: ScanRequest
     ) -> Sequence[RowValues]:
-        make_rows = MAKERS.get(collection)
+        make_rows = MAKERS.get(request.collection)
         if make_rows is None:
-            return self.rows.get(collection, ())
+            return self.rows.get(request.collection, ())
         view, id = await services.get_view(principal), str(next(self.numbers))
-        call = AccessCall(services=services, view=view, groups=principal.groups, arguments=arguments, id=id)
+        call = AccessCall(services=services, view=view, groups=principal.groups, filter=request.filter, id=id)
         try:
             made = await services.run(principal, partial(make_rows, call))
         except RequestRejected as rejection:
@@ -180,7 +184,7 @@ class AccessConnector:
             raise ConnectorError("the users cannot be read now") from None
         for name, rows in made.items():
             self.rows.setdefault(name, []).extend(rows)
-        return made[collection]
+        return made[request.collection]
 
     async def ping(self) -> None:
         return None
@@ -196,10 +200,15 @@ class AccessCall:
     services: AccessServices
     view: GraphQLSchema
     groups: frozenset[str]
-    arguments: RowValues
-    """By column, without those that were not given."""
+    filter: Any
+    """The comparisons that hold for its rows, or None; for what takes arguments, those that were given."""
     id: str
     """Of what is made, unique in its request."""
+
+    @property
+    def arguments(self) -> RowValues:
+        """The arguments by column, without those that were not given."""
+        return {comparison.column: comparison.value for comparison in split_conjuncts(self.filter)}
 
     @property
     def catalog(self) -> Catalog:
@@ -228,26 +237,26 @@ def _describe_group(groups: Groups, group: Group) -> RowValues:
 
 
 def make_access(call: AccessCall) -> Made:
-    """Decide everything that the principal may know of, or the one coordinate that is asked for."""
-    catalog, wanted = call.catalog, call.arguments.get("coordinate")
-    known = list_known_coordinates(call.view, catalog.policy)
-    if wanted is not None:
-        coordinate = parse_coordinate(wanted)
-        known = [coordinate] if coordinate is not None and coordinate in known else []
-    written = find_written_types(catalog.schema)
-    return {ACCESS: [_describe_access(call, coordinate, written) for coordinate in known]}
+    """Decide what the principal may know of, as far as the filter names it: to decide takes the time, not to name."""
+    written = find_written_types(call.catalog.schema)
+    is_wanted = compile_predicate(call.filter, NAME_COLUMNS) if call.filter is not None else None
+    known = list_known_coordinates(call.view, call.catalog.policy)
+    names = {coordinate: _name_coordinate(coordinate, written) for coordinate in known}
+    wanted = (coordinate for coordinate, name in names.items() if is_wanted is None or is_wanted(name))
+    return {ACCESS: [_describe_access(call, coordinate, names[coordinate]) for coordinate in wanted]}
 
 
-def _describe_access(call: AccessCall, coordinate: SchemaCoordinate, written: frozenset[str]) -> RowValues:
-    access = explain_access(call.catalog, coordinate, call.groups)
+def _name_coordinate(coordinate: SchemaCoordinate, written: frozenset[str]) -> Row:
+    """Return the values of NAME_COLUMNS."""
     type, field, argument = (*coordinate, None, None)[:3]
+    return ".".join(coordinate), type, field, argument, type not in written
+
+
+def _describe_access(call: AccessCall, coordinate: SchemaCoordinate, name: Row) -> RowValues:
+    access = explain_access(call.catalog, coordinate, call.groups)
     return {
+        **dict(zip(NAME_COLUMNS, name, strict=True)),
         "id": access.name,
-        "coordinate": access.name,
-        "type_name": type,
-        "field_name": field,
-        "argument_name": argument,
-        "generated": type not in written,
         "allowed": access.allowed,
         "masked": access.masked,
         "groups": access.requirements,

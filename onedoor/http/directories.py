@@ -32,6 +32,14 @@ def load_directory_routers(settings: DirectorySettings) -> Sequence[APIRouter]:
     return [import_module(name).router for name, section in names.items() if section is not None]
 
 
+def find_sign_in_path(settings: DirectorySettings) -> str:
+    """Return where people sign in; empty: no provider is configured."""
+    if settings.oidc is None:
+        return ""
+    path: str = import_module("onedoor.http.sign_in").SIGN_IN_PATH
+    return path
+
+
 def open_scim(settings: DirectorySettings, database: MetadataDatabase, groups: Groups) -> "ScimEndpoint | None":
     """Open what serves a directory that pushes; None: none is configured. Raises ConfigurationError."""
     if settings.scim is None:

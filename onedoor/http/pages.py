@@ -5,6 +5,7 @@ import re
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
@@ -77,15 +78,23 @@ class StaticFile:
 class StaticFiles:
     """The files below one path. A request looks a name up among those read at the start, so it reaches no other."""
 
-    def __init__(self, folder: Path, *, mount_path: str, policy: Mapping[str, str] | None = None) -> None:
-        """Read the whole folder; `policy` replaces directives of CONTENT_SECURITY_POLICY."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        mount_path: str,
+        policy: Mapping[str, str] | None = None,
+        values: Mapping[str, str] | None = None,
+    ) -> None:
+        """Read the whole folder; `policy` replaces directives of CONTENT_SECURITY_POLICY, `values` each `{{name}}`."""
         self.mount_path = mount_path
         self.headers: Headers = (
             (b"content-security-policy", _format_policy({**CONTENT_SECURITY_POLICY, **(policy or {})})),
             (b"x-content-type-options", b"nosniff"),
             (b"referrer-policy", b"no-referrer"),
         )
-        self.files = {path.relative_to(folder).as_posix(): _load_file(path) for path in _list_files(folder)}
+        paths = _list_files(folder)
+        self.files = {path.relative_to(folder).as_posix(): _load_file(path, values or {}) for path in paths}
 
     def matches(self, path: str) -> bool:
         """Whether a request's path is the mount path or below it."""
@@ -142,8 +151,10 @@ def _list_files(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.rglob("*")) if path.suffix in MEDIA_TYPES and path.is_file()]
 
 
-def _load_file(path: Path) -> StaticFile:
+def _load_file(path: Path, values: Mapping[str, str]) -> StaticFile:
     body = path.read_bytes()
+    for name, value in values.items():
+        body = body.replace(f"{{{{{name}}}}}".encode(), escape(value).encode())
     digest = hashlib.sha256(body).hexdigest()[:32]
     cache_control = CACHE_FOREVER if HASHED_NAME.search(path.name) else CACHE_REVALIDATE
     headers: Headers = (

@@ -106,6 +106,10 @@ def test_signing_in_gives_a_code_for_a_key_and_groups_from_claims(
     assert users.load_user(server.state, "ada@acme.example").email == "ada@acme.example"
 
 
+def test_the_page_of_the_account_leads_to_the_sign_in(browser: Browser) -> None:
+    assert 'data-sign-in="/account/sign-in"' in browser.get("/account").text
+
+
 def test_an_attempt_is_told_apart_by_state_nonce_and_verifier(
     server: DirectoryServer, provider: HostileProvider, browser: Browser
 ) -> None:

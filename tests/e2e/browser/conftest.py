@@ -27,7 +27,7 @@ QUIET = (
     "--disable-component-update",
     "--disable-sync",
 )
-KEY = re.compile(r"^(\w+) - .*\n  (od_\w+)$", re.MULTILINE)
+KEY = re.compile(r"^([\w-]+) - .*\n  (od_\w+)$", re.MULTILINE)
 STOP_SECONDS = 10.0
 
 

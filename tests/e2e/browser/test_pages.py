@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from demo.servers.run import ROOT
-from onedoor.app import GRAPHIQL_FOLDER, GRAPHIQL_POLICY
+from onedoor.app import GRAPHIQL_FOLDER, GRAPHIQL_POLICY, PAGES_FOLDER
 from onedoor.http.pages import StaticFiles
 
 DASHBOARD = ROOT / "demo" / "dashboard"
@@ -91,6 +91,13 @@ async def test_what_the_browser_has_already_is_not_sent_again(pages: StaticFiles
 LARGE = "x" * 5000
 
 
+async def test_values_stand_in_a_page_as_text(pages: StaticFiles, tmp_path: Path) -> None:
+    (tmp_path / "inside" / "index.html").write_text('<p title="{{place}}">')
+    pages = StaticFiles(tmp_path / "inside", mount_path="/here", values={"place": '"><script>'})
+
+    assert (await request_page(pages, "/here"))[2] == b'<p title="&quot;&gt;&lt;script&gt;">'
+
+
 async def test_a_large_file_is_compressed_for_who_accepts_that(pages: StaticFiles, tmp_path: Path) -> None:
     (tmp_path / "inside" / "large.js").write_text(LARGE)
     pages = StaticFiles(tmp_path / "inside", mount_path="/here")
@@ -131,7 +138,7 @@ def test_only_what_is_below_its_path_is_its_own(pages: StaticFiles, path: str, h
     assert pages.matches(path) == held
 
 
-@pytest.mark.parametrize("folder", [GRAPHIQL_FOLDER, DASHBOARD], ids=["graphiql", "dashboard"])
+@pytest.mark.parametrize("folder", [GRAPHIQL_FOLDER, DASHBOARD, PAGES_FOLDER / "account", PAGES_FOLDER / "admin"])
 def test_every_file_has_a_media_type_and_names_no_registry(folder: Path) -> None:
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
 

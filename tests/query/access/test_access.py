@@ -74,13 +74,22 @@ async def test_my_access_says_of_every_coordinate_what_is_decided(engine: QueryE
 
 @pytest.mark.parametrize("coordinate", ["Customer.name", "Customer.creditLimit", "CustomerWhere.and", "Customer"])
 async def test_a_filter_finds_what_the_list_has(engine: QueryEngine, coordinate: str) -> None:
-    """The connector takes an equal coordinate, and the engine any other test: both give the same."""
-    texts = (f'{{coordinate: {{eq: "{coordinate}"}}}}', f'{{coordinate: {{in: ["{coordinate}"]}}}}')
+    """The connector takes equal coordinates and lists of them, and the engine any other test: all give the same."""
+    texts = (
+        f'{{coordinate: {{eq: "{coordinate}"}}}}', f'{{coordinate: {{in: ["{coordinate}", "Nothing"]}}}}',
+        f'{{and: [{{coordinate: {{startsWith: "{coordinate}"}}}}, {{coordinate: {{endsWith: "{coordinate}"}}}}]}}',
+    )  # fmt: skip
     results = [
         (await acme.ask(engine, f"{{ myAccess(where: {where}) {{ nodes {{ coordinate allowed }} }} }}", "sales")).data
         for where in texts
     ]
-    assert results[0] == results[1]
+    assert results == [results[0]] * 3
+
+
+async def test_a_filter_that_names_two_coordinates_at_once_finds_nothing(engine: QueryEngine) -> None:
+    where = '{and: [{coordinate: {eq: "Customer"}}, {coordinate: {eq: "Order"}}]}'
+    result = await acme.ask(engine, f"{{ myAccess(where: {where}) {{ nodes {{ coordinate }} }} }}", "sales")
+    assert result.data == {"myAccess": {"nodes": []}}
 
 
 async def test_my_access_under_own_views_names_nothing_else(own_view_engine: QueryEngine) -> None:

@@ -1,5 +1,5 @@
 /** Lead to the parts of the administration that the schema of the key's owner has, by the fragment of the address. */
-import { loadRights, query, toSentence } from "../account/client.js";
+import { getKey, loadRights, query, toSentence } from "../account/client.js";
 import { announce, byId, element, link, paragraph, section, showRefusal } from "../account/elements.js";
 import { openSession } from "../account/session.js";
 import { drawSync, drawSyncs } from "./directory.js";
@@ -106,7 +106,7 @@ function navigation(current) {
 }
 
 addEventListener("hashchange", () => {
-  if (context) {
+  if (context && getKey()) {
     byId("issue").replaceChildren();
     show();
   }

@@ -106,6 +106,8 @@ def rotate_key(
         key = connection.execute(_select_valid_key(database, row.id).with_for_update()).first()
         if key is None:
             raise ConfigurationError(f"`{user}` has no key to rotate: create one")
+        if used_secret is not None and used_secret != key.secret and key.previous_until is not None:
+            raise ConfigurationError("a later secret of this key is in use: rotate it with that one")
         api_key = ApiKey(id=key.id, secret=mint_api_key().secret)
         former_digest, former_secret = _choose_former_secret(key, used_secret)
         issued = IssuedKey(id=key.id, text=format_key(api_key), expires_at=key.expires_at, secret=key.secret + 1)

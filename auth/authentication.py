@@ -54,6 +54,11 @@ class Principal:
     """By which sources they are in which groups, registered ones alone."""
     attributes: Attributes = field(default_factory=dict, hash=False)
 
+    @property
+    def has_claim(self) -> bool:
+        """Whether a code authenticated it that is still to be exchanged for a key."""
+        return self.key_id.startswith(CLAIM_PREFIX)
+
 
 def drop_grants(principal: Principal, ended: Sequence[HeldGrant]) -> Principal:
     """Return a principal without these grants and their groups."""

@@ -7,7 +7,7 @@ whom an administrator deactivated meanwhile.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import ColumnElement, and_, delete, insert, select, update
 
 from auth import users
 from auth.attribution import AdministrativeChange, Attribution, name_change
@@ -20,12 +20,13 @@ from auth.directory.reports import (
     check_removals,
     list_released_people,
 )
+from auth.groups import EVERYONE
 from auth.memberships import MembershipSource
 from auth.users import Attributes, User
 from onedoor.errors import ConfigurationError
 from onedoor.storage.database import MetadataDatabase
 from onedoor.storage.directory_tables import directory_person_table, directory_user_table
-from onedoor.storage.tables import user_table
+from onedoor.storage.tables import membership_table, user_table
 
 NAME_CHARACTERS_MAX = 200
 
@@ -175,6 +176,11 @@ def _update(sync: Sync, person_id: str, account: Account) -> bool:
         taken = select(user_table.c.id).where(user_table.c.email_folded == folded, user_table.c.id != person_id)
         if sync.connection.execute(taken).first() is not None:
             raise DirectoryRefusal(f"`{account.email}` is the address of another person", account.email)
+        if sync.connection.execute(select(membership_table).where(_is_given(person_id))).first() is not None:
+            reason = (
+                f"`{row.email}` has groups that an administrator gave: change the address with `users change-email`"
+            )
+            raise DirectoryRefusal(reason, account.email)
         wanted |= {"email": account.email, "email_folded": folded}
     try:
         users.check_attributes(_keep_given(account.attributes))
@@ -201,8 +207,17 @@ def remove_person(sync: Sync, person_id: str) -> None:
     check_removals(sync, [person_id])
     revoke_claims(sync.connection, person_id, sync.now)
     users.deactivate(sync.connection, person_id, now=sync.now, attribution=sync.attribution)
+    forgotten = delete(membership_table).where(_is_given(person_id))
+    sync.connection.execute(forgotten)
+    sync.connection.execute(update(user_table).filter_by(id=person_id).values(attributes=users.dump_attributes({})))
     detail = APPROVED_DETAIL if person_id in list_released_people(sync) else None
     sync.note(SyncChangeKind.DEACTIVATED, row.email, person_id=person_id, detail=detail)
+
+
+def _is_given(person_id: str) -> ColumnElement[bool]:
+    """Return the condition of a person's memberships that an administrator gave them; `everyone` is none of them."""
+    table = membership_table.c
+    return and_(table.person_id == person_id, table.source == MembershipSource.LOCAL, table.group_name != EVERYONE)
 
 
 def _activate(sync: Sync, person_id: str) -> None:

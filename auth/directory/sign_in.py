@@ -97,10 +97,17 @@ def _join_person(sync: Sync, rules: SignInRules, claims: Mapping[str, Any]) -> s
         raise SignInRefused("the directory has not sent you here yet: ask whoever administers users")
     if row is None:
         return _create_person(sync, claims, email)
+    if not _is_same_mailbox(email, row.email):
+        raise SignInRefused("your e-mail address only looks like one that is known here: ask whoever administers users")
     known = select(directory_identity_table.c.subject).filter_by(issuer=claims["iss"], person_id=row.id)
     if row.owner_group is not None or sync.connection.execute(known).first() is not None:
         raise SignInRefused("your e-mail address belongs to somebody else here: ask whoever administers users")
     return str(row.id)
+
+
+def _is_same_mailbox(one: str, other: str) -> bool:
+    """Whether two addresses are one mailbox: letters that merely fold to the same text are another's."""
+    return one == other or (one.isascii() and other.isascii() and one.lower() == other.lower())
 
 
 def _create_person(sync: Sync, claims: Mapping[str, Any], email: str) -> str:

@@ -212,6 +212,8 @@ def rotate_service_key(database: MetadataDatabase, call: AdministrationCall) -> 
     service = users.load_user(database, call.input["service"])
     if service.owner_group is None or service.owner_group not in call.principal.groups:
         raise ConnectorError("only the group that answers for a service rotates its key", ErrorCode.FORBIDDEN)
+    if service.owner_group in {grant.group for grant in call.principal.grants}:
+        raise ConnectorError("a grant ends, and a key would not: ask a member of its group", ErrorCode.FORBIDDEN)
     grace = _read_grace(call)
     return show_issued_key(api_keys.rotate_key(database, service.id, grace=grace, attribution=call.attribution))
 

@@ -6,7 +6,6 @@ from functools import partial
 from auth import users
 from auth.directory import claims, people, reports
 from auth.groups import Groups
-from auth.key_format import CLAIM_PREFIX
 from auth.memberships import MembershipSource
 from onedoor.administration.actions import Act, ActOutcome, AdministrationAction, AdministrationCall, show_issued_key
 from onedoor.connectors.directory import KEY_CLAIM_SOURCE, build_key_claim_connector
@@ -55,7 +54,7 @@ def create_key_claim(database: MetadataDatabase, call: AdministrationCall, *, ad
 
 def claim_key(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
     """Exchange the code of the request for a key."""
-    if not call.principal.key_id.startswith(CLAIM_PREFIX):
+    if not call.principal.has_claim:
         message = "this key needs no exchange: send the code of your link in its place"
         raise ConnectorError(message, ErrorCode.FORBIDDEN)
     person_id = call.principal.person_id

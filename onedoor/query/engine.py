@@ -82,6 +82,8 @@ from onedoor.runtime.concurrency import NEVER, Deadline
 from onedoor.runtime.fair_cache import FairCache
 from onedoor.runtime.row_cache import Reader, utc_now
 
+CLAIM_MUTATION = "claimKey"
+
 VALUES_ON_LOOP = 500
 """Values of variables that are coerced on the event loop; more take some milliseconds."""
 
@@ -532,6 +534,8 @@ def _parse_or_refuse(view: PrincipalView, text: str, limits: Limits) -> CachedDo
 
 
 async def _call_action(action: Action, call: ActionCall) -> ActionResult:
+    if call.principal.has_claim and call.field != CLAIM_MUTATION:
+        raise ConnectorError(f"a code is good for `{CLAIM_MUTATION}` alone: exchange it first", ErrorCode.FORBIDDEN)
     return await action(call)
 
 

@@ -6,6 +6,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from auth import api_keys, users
 from auth.api_keys import KeyInfo
@@ -13,6 +14,7 @@ from auth.attribution import AdministrativeChange, Attribution, load_changes
 from auth.key_format import derive_demo_key, format_key
 from onedoor.errors import ConfigurationError
 from onedoor.storage.database import MetadataDatabase
+from onedoor.storage.tables import key_table
 
 PEPPER = b"a pepper of at least thirty-two characters"
 ADA = "ada@acme.example"
@@ -69,6 +71,16 @@ def test_rotation_keeps_the_id_and_the_expiry_and_numbers_the_secret(state: Meta
     assert (new.id, new.expires_at, new.secret) == (old.id, old.expires_at, 2)
     (key,) = api_keys.list_keys(state)
     assert (key.secret, key.rotated_at, key.revoked_at) == (2, state.now(), None)
+
+
+def test_a_former_secret_does_not_take_the_key_from_a_later_one_that_is_in_use(state: MetadataDatabase) -> None:
+    old = api_keys.create_key(state, ADA)
+    new = api_keys.rotate_key(state, ADA, used_secret=old.secret)
+    api_keys.rotate_key(state, ADA, used_secret=old.secret)  # the new one was lost before it was used
+    with state.write_transaction() as connection:
+        connection.execute(update(key_table).values(previous_until=state.now() + timedelta(hours=1)))
+    with pytest.raises(ConfigurationError, match="a later secret of this key is in use"):
+        api_keys.rotate_key(state, ADA, used_secret=new.secret - 1)
 
 
 def test_rotations_at_once_take_turns(state: MetadataDatabase) -> None:

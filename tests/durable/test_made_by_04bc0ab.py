@@ -241,7 +241,8 @@ async def test_the_audit_log_is_a_connector(folder: Path) -> None:
     assert dict(zip(columns, batch[-1], strict=True)) == {
         "id": "06BWTWASM6G00000000000000A", "time": datetime(2026, 11, 1, 12, 0, 10, tzinfo=UTC), "surface": "graphql",
         "outcome": "CANCELLED", "status": 200, "person_id": "P1", "key_id": "Key012345678", "secret": None,
-        "groups": ("everyone", "finance"), "operation": "Q", "operation_hash": "h", "text": "{ a(b: $) }",
+        "groups": ("everyone", "finance"), "grants": ("g",), "operation": "Q", "operation_hash": "h",
+        "text": "{ a(b: $) }",
         "variables": '{"a":"vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv"}', "fields": ("Customer.name",),
         "fields_used": ("Customer.id",), "fields_withheld": ("Customer.total",), "fields_attempted": (),
         "sources": ("warehouse",), "rows": 3,

@@ -93,6 +93,8 @@ def wait(process: str) -> str:
 
 def main(folder: Path) -> None:
     catalog = acme.build_catalog({"internal": MemoryConnector({})})
+    plain = {type: replace(mapping, mask={}, rows=None) for type, mapping in catalog.mappings.items()}
+    catalog = replace(catalog, mappings=plain)  # the database has one table, and nothing to mask
     print("ready", flush=True)
     for line in sys.stdin:
         word, *rest = line.split()

@@ -218,6 +218,17 @@ def test_an_address_that_nobody_verified_joins_nobody(
     assert browser.sign_in().status_code == 403
 
 
+@pytest.mark.parametrize("letter", ["\u212a", "\uff4b"])
+def test_an_address_that_looks_like_another_joins_nobody(
+    server: DirectoryServer, provider: HostileProvider, browser: Browser, letter: str
+) -> None:
+    if not any(user.email == "kate@acme.example" for user in users.list_users(server.state)):
+        users.create_user(server.state, first_name="Kate", last_name="Example", email="kate@acme.example")
+    provider.claims = {"sub": f"kate-{letter}", "email": f"{letter}ate@acme.example", "email_verified": True}
+    reply = browser.sign_in()
+    assert (reply.status_code, "only looks like one" in reply.text) == (403, True)
+
+
 def test_an_address_that_is_given_anew_is_not_the_person_before(
     server: DirectoryServer, provider: HostileProvider, browser: Browser
 ) -> None:

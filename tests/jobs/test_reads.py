@@ -166,7 +166,7 @@ async def test_what_is_withheld_is_in_the_record_and_in_the_errors(tmp_path: Pat
     assert [record["outcome"] for record in records] == ["partial", "refused"]
     denial = (
         "as it was made of what you may not read: `Employee.salary` is for finance or people;"
-        " ask finance (finance@acme.example) or people (people@acme.example) for it"
+        " send `requestAccess`, or ask finance (finance@acme.example) or people (people@acme.example) for it"
     )
     assert sorted(error.message for error in result.errors) == [
         f"`{field}` is not shown, {denial}" for field, _ in withheld

@@ -27,7 +27,7 @@ QUERY = "{ customers(first: 3) { nodes { id name } } }"
 
 ENGINE_MODULES_MAX = 36
 
-ALL_MODULES_MAX = 50
+ALL_MODULES_MAX = 52
 
 
 IS_TRACED: ContextVar[bool] = ContextVar("is_traced", default=False)

@@ -79,8 +79,8 @@ LITERALS = [
         id="a row's field of a list",
     ),
     pytest.param(
-        "{ me { isAdmin } }",
-        "`Me` has no field `isAdmin`; it has `id`, `firstName`, `lastName`, `email`, `groups`, `grants` and 1 more",
+        "{ me { salary } }",
+        "`Me` has no field `salary`; it has `id`, `firstName`, `lastName`, `email`, `groups`, `memberships` and 6 more",
         id="a name near no other",
     ),
     pytest.param("{ me { emial } }", "`Me` has no field `emial`; did you mean `email`", id="a misspelt field"),

@@ -5,10 +5,10 @@ from graphql import ObjectTypeDefinitionNode, parse, validate_schema
 
 from onedoor.errors import ErrorCode
 from onedoor.query.context import QueryEngine, build_view
-from tests.acme import ask, caller, open_engine
+from tests.acme import GROUP_NAMES, ask, caller, open_engine
 from tests.e2e.federation.conftest import build_catalog
 
-GROUPS = ("sales", "marketing", "finance", "people", "engineering", "support", "audit")
+GROUPS = tuple(sorted(GROUP_NAMES - {"everyone"}))
 ENTITY = "query ($these: [_Any!]!) { _entities(representations: $these) { __typename } }"
 
 

@@ -44,6 +44,16 @@ def test_a_new_person_exchanges_the_code_for_a_key_once(server: DirectoryServer)
     assert (record["key_id"], code in str(server.records())) == (code[:15], False)
 
 
+def test_a_code_is_good_for_a_key_alone(server: DirectoryServer) -> None:
+    server.create_person("ada")
+    server.create_key("ada")
+    refused = server.ask(find_code(server), "mutation { rotateMyKey(input: {}) { key } }")
+    assert (refused["data"]["rotateMyKey"], "good for `claimKey` alone" in refused["errors"][0]["message"]) == (
+        None,
+        True,
+    )
+
+
 def test_who_has_a_key_gets_another_secret_and_the_former_is_over(server: DirectoryServer) -> None:
     server.create_person("ada")
     former = server.create_key("ada")

@@ -122,10 +122,13 @@ def test_who_leaves_loses_key_and_groups(server: DirectoryServer, how: str) -> N
 def test_who_comes_back_is_the_same_person_without_the_old_key(server: DirectoryServer) -> None:
     user = server.create_person("ada")
     before, key = server.find_person("ada"), server.create_key("ada")
+    users.join_group(server.state, "ada@acme.example", "user-administration")
+    users.set_attributes(server.state, "ada@acme.example", {"region": ("EU",)})
     server.client.delete(f"/Users/{user['id']}")
     again = server.create_person("ada")
     after = server.find_person("ada")
     assert (again["id"] != user["id"], after.id, after.deactivated_at) == (True, before.id, None)
+    assert (server.groups_of("ada"), after.attributes) == ({"everyone": "local"}, {})
     assert server.ask(key, ME)["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
 
 

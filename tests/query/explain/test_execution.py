@@ -94,7 +94,9 @@ async def test_a_plan_counts_every_call_and_changes_no_data(name: str, promising
     ran = [scan["ran"] for scan in list_scans(result) if "ran" in scan] if not result.rejected else []
 
     assert (result.data, result.errors) == (plain.data, plain.errors)
-    assert sum(item.get("rows", 0) for item in ran) == sum(scan_stat.row_count for scan_stat in result.scan_stats)
+    rows, all_rows = sum(item.get("rows", 0) for item in ran), sum(stat.row_count for stat in result.scan_stats)
+    sees_all = "vendor" not in (HERE / name / "caller").read_text().split()
+    assert rows == all_rows if sees_all else rows <= all_rows, "the rows of a type are not counted for who sees some"
     assert sum(item.get("calls", 0) for item in ran) == sum(scan_stat.call_count for scan_stat in result.scan_stats)
     assert sum(item["ms"] for item in ran) == pytest.approx(
         sum(scan_stat.milliseconds for scan_stat in result.scan_stats), abs=0.01

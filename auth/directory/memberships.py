@@ -1,5 +1,6 @@
 """Feed functional groups from the groups of a directory, as `from` in groups.toml says, nested groups flattened."""
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,9 @@ from onedoor.storage.directory_tables import directory_group_table, directory_me
 from onedoor.storage.tables import membership_table, user_table
 
 IDS_PER_STATEMENT = 500
+
+ID_PATTERN = re.compile("[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|00g[0-9A-Za-z]{17}")
+"""The ids of groups in Entra ID and LDAP, and in Okta."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,9 +115,13 @@ def normalize_dn(name: str) -> str:
 
 
 def list_names(row: Row[tuple[object, ...]]) -> frozenset[str]:
-    """Return what `from` may call a group of a directory: its name, the directory's id of it, or its DN."""
+    """Return what `from` may call a group of a directory: its name, the directory's id of it, or its DN.
+
+    Whoever makes a group chooses its name: one that looks like an id or a DN names nothing.
+    """
     dn = orjson.loads(row.resource).get("dn") if row.source == MembershipSource.LDAP else None
-    return frozenset(name for name in (row.display_name, row.external_id, dn and normalize_dn(dn)) if name)
+    name = None if ID_PATTERN.fullmatch(row.display_name) or "=" in row.display_name else row.display_name
+    return frozenset(name for name in (name, row.external_id, dn and normalize_dn(dn)) if name)
 
 
 def _map_fed_groups(connection: Connection, source: MembershipSource, groups: Groups) -> Mapping[str, Collection[str]]:

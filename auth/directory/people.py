@@ -4,10 +4,10 @@ Laws: a directory reaches the people who came from it, and nobody else; it activ
 whom an administrator deactivated meanwhile.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import ColumnElement, and_, delete, insert, select, update
+from sqlalchemy import insert, select, update
 
 from auth import users
 from auth.attribution import AdministrativeChange, Attribution, name_change
@@ -21,12 +21,12 @@ from auth.directory.reports import (
     list_released_people,
 )
 from auth.groups import EVERYONE
-from auth.memberships import MembershipSource
+from auth.memberships import MembershipKey, MembershipSource, end_membership, load_memberships
 from auth.users import Attributes, User
 from onedoor.errors import ConfigurationError
 from onedoor.storage.database import MetadataDatabase
 from onedoor.storage.directory_tables import directory_person_table, directory_user_table
-from onedoor.storage.tables import membership_table, user_table
+from onedoor.storage.tables import user_table
 
 NAME_CHARACTERS_MAX = 200
 
@@ -176,7 +176,7 @@ def _update(sync: Sync, person_id: str, account: Account) -> bool:
         taken = select(user_table.c.id).where(user_table.c.email_folded == folded, user_table.c.id != person_id)
         if sync.connection.execute(taken).first() is not None:
             raise DirectoryRefusal(f"`{account.email}` is the address of another person", account.email)
-        if sync.connection.execute(select(membership_table).where(_is_given(person_id))).first() is not None:
+        if _list_given_memberships(sync, person_id):
             reason = (
                 f"`{row.email}` has groups that an administrator gave: change the address with `users change-email`"
             )
@@ -200,24 +200,31 @@ def _keep_given(attributes: Attributes) -> Attributes:
 
 
 def remove_person(sync: Sync, person_id: str) -> None:
-    """Deactivate a person who left: their key, grants and running work end. Raises RemovalsHalted."""
+    """Deactivate a person who left: their key, grants, running work, and what administrators gave them, end.
+
+    Raises RemovalsHalted.
+    """
     row = sync.connection.execute(select(user_table).filter_by(id=person_id)).one()
     if row.deactivated_at is not None:
         return
     check_removals(sync, [person_id])
     revoke_claims(sync.connection, person_id, sync.now)
+    for key in _list_given_memberships(sync, person_id):
+        end_membership(sync.connection, key, now=sync.now, attribution=sync.attribution)
+    if attributes := users.load_attributes(row.attributes):
+        users.update_attributes(sync.connection, person_id, dict.fromkeys(attributes, ()), sync.attribution)
     users.deactivate(sync.connection, person_id, now=sync.now, attribution=sync.attribution)
-    forgotten = delete(membership_table).where(_is_given(person_id))
-    sync.connection.execute(forgotten)
-    sync.connection.execute(update(user_table).filter_by(id=person_id).values(attributes=users.dump_attributes({})))
     detail = APPROVED_DETAIL if person_id in list_released_people(sync) else None
     sync.note(SyncChangeKind.DEACTIVATED, row.email, person_id=person_id, detail=detail)
 
 
-def _is_given(person_id: str) -> ColumnElement[bool]:
-    """Return the condition of a person's memberships that an administrator gave them; `everyone` is none of them."""
-    table = membership_table.c
-    return and_(table.person_id == person_id, table.source == MembershipSource.LOCAL, table.group_name != EVERYONE)
+def _list_given_memberships(sync: Sync, person_id: str) -> Sequence[MembershipKey]:
+    """List the memberships that administrators gave a person; `everyone` is none of them."""
+    return [
+        MembershipKey(person_id=person_id, group=membership.group, source=membership.source)
+        for membership in load_memberships(sync.connection, [person_id])[person_id]
+        if membership.source is MembershipSource.LOCAL and membership.group != EVERYONE
+    ]
 
 
 def _activate(sync: Sync, person_id: str) -> None:

@@ -139,6 +139,21 @@ async def test_the_owners_of_a_service_rotate_its_key_and_nobody_else(office: Of
         assert refused == "only the group that answers for a service rotates its key"
 
 
+async def test_a_grant_of_the_owning_group_rotates_no_key_that_would_outlast_it(office: Office, admin: str) -> None:
+    holder = office.add("eve", "sales")
+    await office.change(admin, "createServiceAccount", {"name": "till-8", "ownerGroup": "finance"})
+    await office.change(admin, "createApiKey", {"user": "till-8"})
+    office.add("ben", "access-review", "finance")
+    until = (office.database.now() + timedelta(hours=1)).isoformat()
+    joined = await office.change(
+        admin, "joinGroups", {"user": "eve@acme.example", "groups": ["finance"], "until": until}
+    )
+    assert "id" in joined
+    office.forget_lookups()
+    refused = await office.change(holder, "rotateServiceKey", {"service": "till-8"})
+    assert refused == "a grant ends, and a key would not: ask a member of its group"
+
+
 CSV = (
     "email,first_name,last_name,groups,attribute:customer\n"
     "ada@acme.example,Ada,Lovelace,finance sales,20 21\n"

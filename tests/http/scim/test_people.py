@@ -49,6 +49,15 @@ def test_a_new_name_and_address_keep_person_and_key(server: DirectoryServer) -> 
     assert server.ask(key, ME)["data"] == {"me": {"firstName": "ada"}}
 
 
+def test_a_new_address_reaches_nobody_whom_an_administrator_gave_groups(server: DirectoryServer) -> None:
+    user = server.create_person("ada")
+    users.join_group(server.state, "ada@acme.example", "user-administration")
+    change = {"op": "replace", "value": {"userName": "eve@acme.example"}}
+    refused = server.patch(f"/Users/{user['id']}", change)
+    assert (refused.status_code // 100, "users change-email" in refused.text) == (4, True)
+    assert server.find_person("ada").id
+
+
 def test_functional_groups_follow_the_groups_of_the_directory(server: DirectoryServer) -> None:
     ada, bob = server.create_person("ada"), server.create_person("bob")
     nested = server.create_group("Nested", bob["id"])
@@ -129,6 +138,8 @@ def test_who_comes_back_is_the_same_person_without_the_old_key(server: Directory
     after = server.find_person("ada")
     assert (again["id"] != user["id"], after.id, after.deactivated_at) == (True, before.id, None)
     assert (server.groups_of("ada"), after.attributes) == ({"everyone": "local"}, {})
+    left = {(change["type"], change["verb"]) for change in server.records()[1]["changes"]}
+    assert {("Membership", "delete"), ("User", "deactivate set-attributes")} <= left
     assert server.ask(key, ME)["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
 
 

@@ -7,7 +7,7 @@ ARG BASE=python:3.11-slim
 
 FROM ${BASE} AS built
 COPY requirements/server.txt /tmp/server.txt
-RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes -r /tmp/server.txt
+RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --no-deps --require-hashes -r /tmp/server.txt
 
 FROM ${BASE}
 RUN useradd --system --uid 10001 --no-create-home onedoor && install -d -o onedoor -m 700 /records /exports

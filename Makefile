@@ -53,16 +53,17 @@ graphiql:  ## builds onedoor/http/graphiql anew; needs Node 20
 lock: .venv/development  ## resolves requirements/*.in anew
 	@$(BIN)/python requirements/lock.py
 
+# The locks name everything, so pip resolves nothing: it would take the newest of what somebody wants with an extra.
 .venv/demo: requirements/demo.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@echo "installing what Onedoor needs, once" && $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r $<
+	@echo "installing what Onedoor needs, once" && $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
 .venv-fakesnow/installed: requirements/fakesnow.txt
 	@test -x .venv-fakesnow/bin/python || $(PYTHON) -m venv .venv-fakesnow
-	@echo "installing the demo's Snowflake, once" && .venv-fakesnow/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r $<
+	@echo "installing the demo's Snowflake, once" && .venv-fakesnow/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
 .venv/development: requirements/development.txt .venv/demo | .venv-fakesnow/installed
-	@echo "installing what the tests need, once" && $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r $<
+	@echo "installing what the tests need, once" && $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import BigInteger, Connection, Row, Select, and_, delete, exists, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from auth.attribution import UNATTRIBUTED, AdministrativeChange, Attribution, name_change
+from auth.attribution import UNATTRIBUTED, Attribution, SubjectChange, name_change
 from auth.key_format import (
     CLAIM_PREFIX,
     DEFAULT_KEY_DAYS,
-    ApiKey,
+    PlaintextKey,
     derive_demo_key,
     format_key,
     hash_secret,
@@ -108,7 +108,7 @@ def rotate_key(
             raise ConfigurationError(f"`{user}` has no key to rotate: create one")
         if used_secret is not None and used_secret != key.secret and key.previous_until is not None:
             raise ConfigurationError("a later secret of this key is in use: rotate it with that one")
-        api_key = ApiKey(id=key.id, secret=mint_api_key().secret)
+        api_key = PlaintextKey(id=key.id, secret=mint_api_key().secret)
         former_digest, former_secret = _choose_former_secret(key, used_secret)
         issued = IssuedKey(id=key.id, text=format_key(api_key), expires_at=key.expires_at, secret=key.secret + 1)
         connection.execute(
@@ -335,7 +335,7 @@ def compute_expiry(now: datetime, days: int) -> datetime:
 
 def _name_key_change(connection: Connection, attribution: Attribution, id: str, verb: str) -> None:
     person_id = connection.execute(select(key_table.c.person_id).filter_by(id=id)).scalar_one()
-    name_change(connection, attribution, AdministrativeChange(type="Key", id=id, verb=verb, person_id=person_id))
+    name_change(connection, attribution, SubjectChange(type="Key", id=id, verb=verb, person_id=person_id))
 
 
 def _select_valid_key(database: MetadataDatabase, person_id: str) -> Select[Any]:
@@ -356,7 +356,7 @@ def _build_second_key_error(email: str) -> ConfigurationError:
 def _insert_key(
     connection: Connection,
     database: MetadataDatabase,
-    api_key: ApiKey,
+    api_key: PlaintextKey,
     person_id: str,
     *,
     expires_at: datetime,

@@ -43,7 +43,7 @@ def require_printable(name: str, *values: str) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AdministrativeChange:
+class SubjectChange:
     """That something was done to a user, a key or a membership, whose id is `<user>/<group>`."""
 
     type: str
@@ -53,7 +53,7 @@ class AdministrativeChange:
     """The user whom it concerns."""
 
 
-def name_change(connection: Connection, attribution: Attribution, change: AdministrativeChange) -> None:
+def name_change(connection: Connection, attribution: Attribution, change: SubjectChange) -> None:
     """Name a change under its record, in the transaction that makes it; doing so again changes nothing."""
     if attribution.record_id is None:
         return
@@ -70,7 +70,7 @@ def name_change(connection: Connection, attribution: Attribution, change: Admini
         )
 
 
-def load_changes(database: MetadataDatabase, record_ids: Sequence[str]) -> Sequence[tuple[str, AdministrativeChange]]:
+def load_changes(database: MetadataDatabase, record_ids: Sequence[str]) -> Sequence[tuple[str, SubjectChange]]:
     """Load what was changed under these records, each with the id of its record."""
     table = administrative_change_table.c
     statement = select(administrative_change_table).where(table.record_id.in_(record_ids))
@@ -79,5 +79,5 @@ def load_changes(database: MetadataDatabase, record_ids: Sequence[str]) -> Seque
     return [(row.record_id, _read_change(row)) for row in rows]
 
 
-def _read_change(row: Any) -> AdministrativeChange:
-    return AdministrativeChange(type=row.type, id=row.subject, verb=row.verb, person_id=row.person_id)
+def _read_change(row: Any) -> SubjectChange:
+    return SubjectChange(type=row.type, id=row.subject, verb=row.verb, person_id=row.person_id)

@@ -20,7 +20,7 @@ from auth.grant_store import load_held_grants
 from auth.grants import HeldGrant, find_ended
 from auth.groups import EVERYONE, Groups, find_groups
 from auth.key_format import CLAIM_PREFIX, PLACEHOLDER_KEY, hash_secret, is_same_digest, parse_claim, parse_key
-from auth.memberships import Membership, MembershipSource, read_membership
+from auth.memberships import IdentitySource, Membership, read_membership
 from auth.users import Attributes, load_attributes
 from onedoor.storage.database import TIMEOUT_SECONDS, MetadataDatabase, MetadataDatabaseUnavailable
 from onedoor.storage.directory_tables import key_claim_table
@@ -71,12 +71,12 @@ def drop_grants(principal: Principal, ended: Sequence[HeldGrant]) -> Principal:
     )
 
 
-def name_directory(source: MembershipSource) -> str:
+def name_directory(source: IdentitySource) -> str:
     """Return the name under which a directory stands in records; the id of a person never holds a colon."""
     return f"directory:{source}"
 
 
-def build_directory_principal(source: MembershipSource, now: datetime) -> Principal:
+def build_directory_principal(source: IdentitySource, now: datetime) -> Principal:
     """Build the principal that stands for a directory: it is in no group and holds no key."""
     name = name_directory(source)
     return Principal(

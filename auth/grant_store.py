@@ -15,7 +15,7 @@ from sqlalchemy.engine import Row
 from sqlalchemy.exc import SQLAlchemyError
 
 from auth import grants
-from auth.attribution import AdministrativeChange, Attribution, name_change
+from auth.attribution import Attribution, SubjectChange, name_change
 from auth.grants import (
     OPEN_STATES,
     AccessRequest,
@@ -318,7 +318,7 @@ def _require_grant(connection: Connection, id: str) -> Grant:
 
 
 def _name_step(connection: Connection, grant: Grant, verb: str, step: GrantStep) -> None:
-    change = AdministrativeChange(type=GRANT_TYPE, id=grant.id, verb=verb, person_id=grant.person_id)
+    change = SubjectChange(type=GRANT_TYPE, id=grant.id, verb=verb, person_id=grant.person_id)
     attribution = Attribution(actor=step.actor, reason=step.reason, record_id=step.record_id, at=step.at)
     name_change(connection, attribution, change)
 

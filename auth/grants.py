@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from auth.groups import EVERYONE, HOURS_MAX, Group
+from auth.groups import EVERYONE, HOURS_MAX, FunctionalGroup
 from onedoor.errors import ConnectorError, ErrorCode, OnedoorError
 
 UNDECIDED_MAX = timedelta(days=7)
@@ -110,7 +110,7 @@ class AccessRequest:
     """What somebody asks for: a group, for how long, and from when on."""
 
     person_id: str
-    group: Group
+    group: FunctionalGroup
     duration: timedelta
     starts_at: datetime | None = None
     """None: at once."""
@@ -222,7 +222,7 @@ def end_grant(grant: Grant, ending: GrantEnding, step: GrantStep) -> Grant:
 def settle(
     grants: Iterable[Grant],
     *,
-    groups: Mapping[str, Group],
+    groups: Mapping[str, FunctionalGroup],
     active_people: Set[str],
     last_turns: Mapping[str, LastTurn],
     now: datetime,
@@ -255,7 +255,7 @@ def _close(grant: Grant, *, is_valid: bool, now: datetime) -> Grant | None:
 
 
 def _take_turns(
-    group: Group, open_grants: Sequence[Grant], last_turn: LastTurn | None, now: datetime
+    group: FunctionalGroup, open_grants: Sequence[Grant], last_turn: LastTurn | None, now: datetime
 ) -> Iterator[Grant]:
     """Yield the grants of one group that become active now.
 
@@ -276,7 +276,7 @@ def _take_turns(
             yield _activate(grant, group, token, now)
 
 
-def _activate(grant: Grant, group: Group, token: int, now: datetime) -> Grant:
+def _activate(grant: Grant, group: FunctionalGroup, token: int, now: datetime) -> Grant:
     return replace(
         grant,
         state=GrantState.ACTIVE,

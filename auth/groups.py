@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from auth.memberships import Membership, MembershipSource
+from auth.memberships import IdentitySource, Membership
 from onedoor.errors import ConfigurationError, build_unknown_name_error
 
 EVERYONE, AUDIT = "everyone", "audit"
@@ -58,7 +58,7 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class FunctionalGroup:
     """A function in the company, never a rank: no group holds another, and being in one says nothing of the rest."""
 
     name: str
@@ -77,14 +77,14 @@ class Group:
 
     def is_stale(self, membership: Membership, now: datetime) -> bool:
         """Say whether a membership of this group has ceased to count, as its directory has not confirmed it."""
-        is_from_directory = membership.source is not MembershipSource.LOCAL
+        is_from_directory = membership.source is not IdentitySource.LOCAL
         return self.stale_after is not None and is_from_directory and now - membership.confirmed_at > self.stale_after
 
 
 BUILTIN_GROUPS = (
-    Group(name=EVERYONE, purpose="Each person, from creation until deactivation.", owner=PRODUCT_OWNER),
+    FunctionalGroup(name=EVERYONE, purpose="Each person, from creation until deactivation.", owner=PRODUCT_OWNER),
     *(
-        Group(
+        FunctionalGroup(
             name=name,
             purpose=purpose,
             owner=PRODUCT_OWNER,
@@ -107,7 +107,7 @@ class Groups:
     A membership in any other group counts for nothing.
     """
 
-    def __init__(self, groups: Iterable[Group] = (), owners: Iterable[Owner] = ()) -> None:
+    def __init__(self, groups: Iterable[FunctionalGroup] = (), owners: Iterable[Owner] = ()) -> None:
         named = {group.name: group for group in groups}
         missing = [group for group in BUILTIN_GROUPS if group.name not in named]
         self._groups = {**{group.name: group for group in missing}, **named}
@@ -135,10 +135,10 @@ class Groups:
         _check_register(register, groups)
         return register
 
-    def __iter__(self) -> Iterator[Group]:
+    def __iter__(self) -> Iterator[FunctionalGroup]:
         return iter(self._groups.values())
 
-    def __getitem__(self, name: str) -> Group:
+    def __getitem__(self, name: str) -> FunctionalGroup:
         return self._groups[name]
 
     def require(self, name: str) -> None:
@@ -171,7 +171,7 @@ def find_rank(name: str) -> str | None:
     return next((word for word in words if word in RANKS), None)
 
 
-def _check_register(register: Groups, written: Iterable[Group]) -> None:
+def _check_register(register: Groups, written: Iterable[FunctionalGroup]) -> None:
     """Raise ConfigurationError for an owner or an approver nobody registered, and for two names that look alike."""
     folded: dict[str, str] = {}
     for group in register:
@@ -242,14 +242,14 @@ def _read_owner(name: str, table: Mapping[str, Any]) -> Owner:
     return Owner(name=name, contact=settings["contact"])
 
 
-def _read_group(name: str, table: Any) -> Group:
+def _read_group(name: str, table: Any) -> FunctionalGroup:
     _check_name(name)
     if not isinstance(table, Mapping):
         raise ConfigurationError(f"`{name}` in groups.toml must be a section: write `[{name}]`")
     builtin = next((group for group in BUILTIN_GROUPS if group.name == name), None)
     known = {key: GROUP_SETTINGS[key] for key in SETTINGS_OF_EVERYONE} if name == EVERYONE else GROUP_SETTINGS
     settings = _read_settings(f"group `{name}`", table, known, required=() if builtin else ("purpose", "owner"))
-    group = replace(builtin or Group(name=name, purpose="", owner=""), **_convert_settings(settings))
+    group = replace(builtin or FunctionalGroup(name=name, purpose="", owner=""), **_convert_settings(settings))
     if group.sensitivity is Sensitivity.SENSITIVE:
         return replace(group, stale_after=group.stale_after or timedelta(hours=STALE_AFTER_HOURS))
     if "stale_after_hours" in settings:

@@ -54,65 +54,65 @@ KEY_LENGTH = len("od___") + ID_LENGTH + SECRET_LENGTH + CHECKSUM_LENGTH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ApiKey:
+class PlaintextKey:
     """An API key. The id is public and may be shown; the secret is shown once, to its user, and stored nowhere."""
 
     id: str
     secret: str = field(repr=False)
 
 
-PLACEHOLDER_KEY = ApiKey(id="0" * ID_LENGTH, secret="0" * SECRET_LENGTH)
+PLACEHOLDER_KEY = PlaintextKey(id="0" * ID_LENGTH, secret="0" * SECRET_LENGTH)
 """Stands in for a key that cannot be parsed, so that it costs the same steps as one that can."""
 
 
-def mint_key(random: bytes) -> ApiKey:
+def mint_key(random: bytes) -> PlaintextKey:
     """Mint a key from KEY_RANDOM_BYTES random bytes. Raises ValueError for another number of them."""
     if len(random) != KEY_RANDOM_BYTES:
         raise ValueError(f"a key takes {KEY_RANDOM_BYTES} random bytes")
-    return ApiKey(id=encode_id(random[:16]), secret=encode_base62(random[16:], SECRET_LENGTH))
+    return PlaintextKey(id=encode_id(random[:16]), secret=encode_base62(random[16:], SECRET_LENGTH))
 
 
-def mint_api_key() -> ApiKey:
+def mint_api_key() -> PlaintextKey:
     """Mint a key from the random source of the operating system."""
     return mint_key(secrets.token_bytes(KEY_RANDOM_BYTES))
 
 
-def derive_demo_key(pepper: bytes, group: str) -> ApiKey:
+def derive_demo_key(pepper: bytes, group: str) -> PlaintextKey:
     """Derive the demo's key of a group: the same at every start under the same pepper."""
     id_digest, secret_digest = (
         hmac.digest(pepper, f"{word}:{group}".encode(), "sha256") for word in ("demo-id", "demo")
     )
-    return ApiKey(id=encode_id(id_digest), secret=encode_base62(secret_digest, SECRET_LENGTH))
+    return PlaintextKey(id=encode_id(id_digest), secret=encode_base62(secret_digest, SECRET_LENGTH))
 
 
-def format_key(key: ApiKey) -> str:
+def format_key(key: PlaintextKey) -> str:
     """Format a key as its user sends it."""
     body = f"od_{key.id}_{key.secret}"
     return f"{body}_{compute_checksum(body)}"
 
 
-def parse_key(text: str | None) -> ApiKey | None:
+def parse_key(text: str | None) -> PlaintextKey | None:
     """Parse any text as a key; None where its shape or its checksum is wrong."""
     if text is None or len(text) != KEY_LENGTH:
         return None
     match = KEY_PATTERN.fullmatch(text)
     if match is None or compute_checksum(text[: -CHECKSUM_LENGTH - 1]) != match[3]:
         return None
-    return ApiKey(id=match[1], secret=match[2])
+    return PlaintextKey(id=match[1], secret=match[2])
 
 
-def format_claim(code: ApiKey) -> str:
+def format_claim(code: PlaintextKey) -> str:
     """Format a code that is exchanged for a key as its person is sent it."""
     body = f"{code.id}_{code.secret}"
     return f"{body}_{compute_checksum(body)}"
 
 
-def parse_claim(text: str | None) -> ApiKey | None:
+def parse_claim(text: str | None) -> PlaintextKey | None:
     """Parse any text as a code; None where its shape or its checksum is wrong."""
     match = CLAIM_PATTERN.fullmatch(text or "")
     if match is None or compute_checksum(match[0][: -CHECKSUM_LENGTH - 1]) != match[3]:
         return None
-    return ApiKey(id=match[1], secret=match[2])
+    return PlaintextKey(id=match[1], secret=match[2])
 
 
 def hash_secret(pepper: bytes, secret: str) -> bytes:

@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from auth.attribution import AdministrativeChange, Attribution, name_change
+from auth.attribution import Attribution, SubjectChange, name_change
 from onedoor.storage.tables import membership_period_table, membership_table
 
 
-class MembershipSource(StrEnum):
+class IdentitySource(StrEnum):
     """What says that a user is in a group. A source adds and ends its own memberships alone."""
 
     LOCAL = "local"
@@ -27,7 +27,7 @@ class Membership:
     """That a user is in a group, by one source, which last said so at `confirmed_at`."""
 
     group: str
-    source: MembershipSource
+    source: IdentitySource
     since: datetime
     confirmed_at: datetime
 
@@ -38,7 +38,7 @@ class MembershipPeriod:
 
     email: str
     group: str
-    source: MembershipSource
+    source: IdentitySource
     since: datetime
     added: Attribution
     until: datetime | None
@@ -51,7 +51,7 @@ class MembershipKey:
 
     person_id: str
     group: str
-    source: MembershipSource = MembershipSource.LOCAL
+    source: IdentitySource = IdentitySource.LOCAL
 
     def to_columns(self) -> Mapping[str, str]:
         return {"person_id": self.person_id, "group_name": self.group, "source": self.source}
@@ -108,9 +108,9 @@ def end_membership_periods(
     )
 
 
-def _build_change(key: MembershipKey, verb: str) -> AdministrativeChange:
+def _build_change(key: MembershipKey, verb: str) -> SubjectChange:
     subject = f"{key.person_id}/{key.group}"
-    return AdministrativeChange(type="Membership", id=subject, verb=verb, person_id=key.person_id)
+    return SubjectChange(type="Membership", id=subject, verb=verb, person_id=key.person_id)
 
 
 def load_memberships(connection: Connection, ids: Sequence[str]) -> Mapping[str, tuple[Membership, ...]]:
@@ -128,7 +128,7 @@ def read_membership(row: Any) -> Membership:
     """Read a membership from a row of `membership_table`."""
     return Membership(
         group=row.group_name,
-        source=MembershipSource(row.source),
+        source=IdentitySource(row.source),
         since=row.since,
         confirmed_at=row.confirmed_at,
     )

@@ -37,7 +37,7 @@ ATTRIBUTE_PREFIX = "attribute:"
 LINES_MAX = 10_000
 
 
-class ImportOutcome(StrEnum):
+class LineOutcome(StrEnum):
     """What a line of an import comes to, or would come to."""
 
     CREATED = "CREATED"
@@ -65,7 +65,7 @@ class ImportLine:
 
     number: int
     email: str
-    outcome: ImportOutcome
+    outcome: LineOutcome
     message: str | None = None
 
 
@@ -77,9 +77,9 @@ class ImportReport:
     lines: tuple[ImportLine, ...]
 
     def count_outcomes(self) -> tuple[int, ...]:
-        """Count the lines by outcome, in the order of `ImportOutcome`."""
+        """Count the lines by outcome, in the order of `LineOutcome`."""
         counts = Counter(line.outcome for line in self.lines)
-        return tuple(counts[outcome] for outcome in ImportOutcome)
+        return tuple(counts[outcome] for outcome in LineOutcome)
 
 
 def import_users(
@@ -95,7 +95,7 @@ def import_users(
         whole = connection.begin_nested()
         importer = _UserImporter(database=database, connection=connection, groups=groups, attribution=attribution)
         lines = tuple(importer.import_person(person) for person in people)
-        is_applied = not dry_run and all(line.outcome is not ImportOutcome.REFUSED for line in lines)
+        is_applied = not dry_run and all(line.outcome is not LineOutcome.REFUSED for line in lines)
         if is_applied:
             whole.commit()
         else:
@@ -173,10 +173,10 @@ class _UserImporter:
             with self.connection.begin_nested():
                 outcome, message = self._apply(person)
         except ConfigurationError as reason:
-            outcome, message = ImportOutcome.REFUSED, str(reason)
+            outcome, message = LineOutcome.REFUSED, str(reason)
         return ImportLine(number=person.number, email=person.email, outcome=outcome, message=message)
 
-    def _apply(self, person: ImportedPerson) -> tuple[ImportOutcome, str | None]:
+    def _apply(self, person: ImportedPerson) -> tuple[LineOutcome, str | None]:
         folded = fold_email(person.email)
         earlier = self.seen.setdefault(folded, person.number)
         if earlier != person.number:
@@ -186,13 +186,13 @@ class _UserImporter:
         row = self.connection.execute(select(user_table).filter_by(email_folded=folded)).first()
         if row is None:
             self._add_to_groups(self._create(person), person.groups)
-            return ImportOutcome.CREATED, None
+            return LineOutcome.CREATED, None
         if row.deactivated_at is not None:
             raise ConfigurationError("is deactivated: activate them first")
         if row.id == self.attribution.actor:
             raise ConfigurationError("is you: nobody widens what they see themselves, leave this line out")
         updated = [*self._update(row, person), *self._add_to_groups(row.id, person.groups)]
-        return (ImportOutcome.UPDATED, ", ".join(updated)) if updated else (ImportOutcome.UNCHANGED, None)
+        return (LineOutcome.UPDATED, ", ".join(updated)) if updated else (LineOutcome.UNCHANGED, None)
 
     def _create(self, person: ImportedPerson) -> str:
         user = User(

@@ -13,14 +13,14 @@ from sqlalchemy import Connection, Select, insert, or_, select, update
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
 
-from auth.attribution import UNATTRIBUTED, AdministrativeChange, Attribution, name_change, require_printable
+from auth.attribution import UNATTRIBUTED, Attribution, SubjectChange, name_change, require_printable
 from auth.groups import EVERYONE, USER_ADMINISTRATION, Groups
 from auth.key_format import encode_id
 from auth.memberships import (
+    IdentitySource,
     Membership,
     MembershipKey,
     MembershipPeriod,
-    MembershipSource,
     begin_membership_period,
     confirm_membership,
     end_membership,
@@ -232,7 +232,7 @@ def deactivate(connection: Connection, person_id: str, *, now: datetime, attribu
     unrevoked = key_table.c.person_id == person_id, key_table.c.revoked_at.is_(None)
     for key_id in connection.execute(select(key_table.c.id).where(*unrevoked)).scalars().all():
         connection.execute(update(key_table).filter_by(id=key_id).values(revoked_at=now))
-        change = AdministrativeChange(type="Key", id=key_id, verb="revoke", person_id=person_id)
+        change = SubjectChange(type="Key", id=key_id, verb="revoke", person_id=person_id)
         name_change(connection, attribution, change)
     end_membership_periods(connection, {"person_id": person_id}, until=now, attribution=attribution)
 
@@ -370,7 +370,7 @@ def list_membership_periods(
         MembershipPeriod(
             email=row.email,
             group=row.group_name,
-            source=MembershipSource(row.source),
+            source=IdentitySource(row.source),
             since=row.since,
             added=Attribution(actor=row.added_by, reason=row.added_reason, record_id=row.added_record),
             until=row.until,
@@ -441,7 +441,7 @@ def _find_person(connection: Connection, user: str) -> Row[Any]:
 
 
 def _name_user_change(connection: Connection, attribution: Attribution, id: str, verb: str) -> None:
-    name_change(connection, attribution, AdministrativeChange(type="User", id=id, verb=verb, person_id=id))
+    name_change(connection, attribution, SubjectChange(type="User", id=id, verb=verb, person_id=id))
 
 
 def _build_taken_error(email: str) -> ConfigurationError:

@@ -11,12 +11,12 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, insert, select, update
 
 from auth.api_keys import IssuedKey, create_key, has_valid_key, require_active_user, rotate_key
-from auth.attribution import AdministrativeChange, Attribution, name_change
+from auth.attribution import Attribution, SubjectChange, name_change
 from auth.key_format import (
     CLAIM_PREFIX,
     ID_LENGTH,
     SECRET_LENGTH,
-    ApiKey,
+    PlaintextKey,
     encode_base62,
     encode_id,
     format_claim,
@@ -66,7 +66,7 @@ def create_claim(
             id=id, person_id=person_id, digest=hash_secret(pepper, secret), created_at=now, expires_at=now + period
         )
     )
-    return format_claim(ApiKey(id=id, secret=secret))
+    return format_claim(PlaintextKey(id=id, secret=secret))
 
 
 def revoke_claims(connection: Connection, person_id: str, now: datetime) -> None:
@@ -89,7 +89,7 @@ def list_claims(database: MetadataDatabase) -> tuple[ClaimCode, ...]:
     return tuple(
         ClaimCode(
             id=row.id, person_id=row.person_id, email=row.email, expires_at=row.expires_at,
-            text=format_claim(ApiKey(id=row.id, secret=derive_claim_secret(database.pepper, row.id))),
+            text=format_claim(PlaintextKey(id=row.id, secret=derive_claim_secret(database.pepper, row.id))),
         )
         for row in rows
     )  # fmt: skip
@@ -103,7 +103,7 @@ def replace_claim(database: MetadataDatabase, user: str, attribution: Attributio
             raise ConfigurationError(f"`{row.email}` is a service: rotate its key instead")
         text = create_claim(connection, database.pepper, row.id, now)
         id = str(text[: len(CLAIM_PREFIX) + ID_LENGTH])
-        name_change(connection, attribution, AdministrativeChange(type="KeyClaim", id=id, verb="create"))
+        name_change(connection, attribution, SubjectChange(type="KeyClaim", id=id, verb="create"))
     return ClaimCode(id=id, person_id=row.id, email=row.email, text=text, expires_at=now + LINK_PERIOD)
 
 
@@ -122,7 +122,7 @@ def redeem_claim(database: MetadataDatabase, claim_id: str, person_id: str, attr
         valid = update(key_claim_table).filter_by(id=claim_id, person_id=person_id, used_at=None, revoked_at=None)
         if connection.execute(valid.where(key_claim_table.c.expires_at > now).values(used_at=now)).rowcount != 1:
             raise ConfigurationError("the code was used already or is too old: sign in again, or ask for another link")
-        name_change(connection, attribution, AdministrativeChange(type="KeyClaim", id=claim_id, verb="use"))
+        name_change(connection, attribution, SubjectChange(type="KeyClaim", id=claim_id, verb="use"))
     if has_valid_key(database, person_id):
         return rotate_key(database, person_id, grace=None, attribution=attribution)
     return create_key(database, person_id, attribution=attribution)

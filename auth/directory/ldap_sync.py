@@ -9,7 +9,7 @@ import orjson
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.engine import Row
 
-from auth.attribution import AdministrativeChange, name_change
+from auth.attribution import SubjectChange, name_change
 from auth.directory.ldap_client import LdapGroup, LdapMarks, LdapReading, LdapUser
 from auth.directory.memberships import confirm_memberships, normalize_dn, refresh_memberships
 from auth.directory.people import apply_account, remove_person
@@ -25,7 +25,7 @@ from auth.directory.reports import (
     mint_directory_id,
     report_refusal,
 )
-from auth.memberships import MembershipSource
+from auth.memberships import IdentitySource
 from onedoor.storage.database import MetadataDatabase
 from onedoor.storage.directory_tables import (
     directory_group_table,
@@ -35,7 +35,7 @@ from onedoor.storage.directory_tables import (
     directory_user_table,
 )
 
-SOURCE = MembershipSource.LDAP
+SOURCE = IdentitySource.LDAP
 
 USERS_PER_TRANSACTION = 200
 
@@ -252,7 +252,7 @@ def _dump_group(group: LdapGroup) -> str:
 
 
 def _name_change(sync: Sync, type: str, id: str, verb: str) -> None:
-    name_change(sync.connection, sync.attribution, AdministrativeChange(type=type, id=id, verb=verb))
+    name_change(sync.connection, sync.attribution, SubjectChange(type=type, id=id, verb=verb))
 
 
 def split_ids(ids: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Row
 
 from auth.directory.reports import Sync, SyncChangeKind
 from auth.groups import Groups
-from auth.memberships import MembershipKey, MembershipSource, confirm_membership, end_membership
+from auth.memberships import IdentitySource, MembershipKey, confirm_membership, end_membership
 from onedoor.storage.directory_tables import directory_group_table, directory_member_table, directory_user_table
 from onedoor.storage.tables import membership_table, user_table
 
@@ -38,7 +38,7 @@ def refresh_memberships(sync: Sync, user_ids: Collection[str]) -> None:
 
 
 def find_membership_changes(
-    connection: Connection, source: MembershipSource, groups: Groups, user_ids: Collection[str]
+    connection: Connection, source: IdentitySource, groups: Groups, user_ids: Collection[str]
 ) -> Sequence[MembershipChange]:
     """Find what is to change in the memberships of these users, so that they are in what their groups feed."""
     fed_groups, parents = _map_fed_groups(connection, source, groups), _load_parents(connection, source)
@@ -72,7 +72,7 @@ def apply_membership_changes(sync: Sync, changes: Iterable[MembershipChange]) ->
             sync.note(kind, change.email, person_id=change.person_id, group=change.group)
 
 
-def confirm_memberships(connection: Connection, source: MembershipSource, now: datetime) -> None:
+def confirm_memberships(connection: Connection, source: IdentitySource, now: datetime) -> None:
     """Confirm every membership that a directory gave: it is there, and has not said otherwise."""
     connection.execute(update(membership_table).filter_by(source=source).values(confirmed_at=now))
 
@@ -91,7 +91,7 @@ def list_users_below(connection: Connection, group_ids: Iterable[str]) -> frozen
     return frozenset(users)
 
 
-def list_linked_users(connection: Connection, source: MembershipSource) -> frozenset[str]:
+def list_linked_users(connection: Connection, source: IdentitySource) -> frozenset[str]:
     """Return the ids of a directory's users who are people here."""
     table = directory_user_table.c
     statement = select(table.id).where(table.source == source, table.person_id.is_not(None))
@@ -119,12 +119,12 @@ def list_names(row: Row[tuple[object, ...]]) -> frozenset[str]:
 
     Whoever makes a group chooses its name: one that looks like an id or a DN names nothing.
     """
-    dn = orjson.loads(row.resource).get("dn") if row.source == MembershipSource.LDAP else None
+    dn = orjson.loads(row.resource).get("dn") if row.source == IdentitySource.LDAP else None
     name = None if ID_PATTERN.fullmatch(row.display_name) or "=" in row.display_name else row.display_name
     return frozenset(name for name in (name, row.external_id, dn and normalize_dn(dn)) if name)
 
 
-def _map_fed_groups(connection: Connection, source: MembershipSource, groups: Groups) -> Mapping[str, Collection[str]]:
+def _map_fed_groups(connection: Connection, source: IdentitySource, groups: Groups) -> Mapping[str, Collection[str]]:
     """Map the id of each directory group to the functional groups that it feeds."""
     fed: dict[str, set[str]] = {}
     for group in groups:
@@ -135,7 +135,7 @@ def _map_fed_groups(connection: Connection, source: MembershipSource, groups: Gr
     return {row.id: {group for name in list_names(row) for group in fed.get(name, ())} for row in rows}
 
 
-def _load_parents(connection: Connection, source: MembershipSource) -> Mapping[str, Collection[str]]:
+def _load_parents(connection: Connection, source: IdentitySource) -> Mapping[str, Collection[str]]:
     parents: dict[str, set[str]] = {}
     statement = (
         select(directory_member_table.c.group_id, directory_member_table.c.member_id)
@@ -156,7 +156,7 @@ def _load_direct_groups(connection: Connection, user_ids: Collection[str]) -> Ma
 
 
 def _load_memberships(
-    connection: Connection, source: MembershipSource, person_ids: Collection[str]
+    connection: Connection, source: IdentitySource, person_ids: Collection[str]
 ) -> Mapping[str, set[str]]:
     memberships: dict[str, set[str]] = {}
     statement = select(membership_table).where(

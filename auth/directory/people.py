@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import insert, select, update
 
 from auth import users
-from auth.attribution import AdministrativeChange, Attribution, name_change
+from auth.attribution import Attribution, SubjectChange, name_change
 from auth.directory.claims import create_claim, revoke_claims
 from auth.directory.reports import (
     APPROVED_DETAIL,
@@ -21,7 +21,7 @@ from auth.directory.reports import (
     list_released_people,
 )
 from auth.groups import EVERYONE
-from auth.memberships import MembershipKey, MembershipSource, end_membership, load_memberships
+from auth.memberships import IdentitySource, MembershipKey, end_membership, load_memberships
 from auth.users import Attributes, User
 from onedoor.errors import ConfigurationError
 from onedoor.storage.database import MetadataDatabase
@@ -132,9 +132,9 @@ def place_in_directory(sync: Sync, person_id: str) -> None:
     sync.connection.execute(insert(directory_person_table).values(values))
 
 
-def adopt_person(database: MetadataDatabase, user: str, source: MembershipSource, attribution: Attribution) -> None:
+def adopt_person(database: MetadataDatabase, user: str, source: IdentitySource, attribution: Attribution) -> None:
     """Hand a person over to a directory; doing so twice changes nothing. Raises ConfigurationError."""
-    if source is MembershipSource.LOCAL:
+    if source is IdentitySource.LOCAL:
         raise ConfigurationError("`local` is no directory: choose `scim`, `ldap` or `oidc`")
     with database.write_transaction() as connection:
         row = users.find_user(connection, user)
@@ -145,7 +145,7 @@ def adopt_person(database: MetadataDatabase, user: str, source: MembershipSource
         if current is None:
             values = {"person_id": row.id, "source": source, "since": database.now()}
             connection.execute(insert(directory_person_table).values(values))
-            name_change(connection, attribution, AdministrativeChange(type="User", id=row.id, verb="adopt"))
+            name_change(connection, attribution, SubjectChange(type="User", id=row.id, verb="adopt"))
         elif current != source:
             raise ConfigurationError(f"`{row.email}` is from the directory `{current}` already")
 
@@ -190,7 +190,7 @@ def _update(sync: Sync, person_id: str, account: Account) -> bool:
     changed = {name: value for name, value in wanted.items() if value != getattr(row, name)}
     if changed:
         sync.connection.execute(update(user_table).filter_by(id=person_id).values(changed))
-        name_change(sync.connection, sync.attribution, AdministrativeChange(type="User", id=person_id, verb="update"))
+        name_change(sync.connection, sync.attribution, SubjectChange(type="User", id=person_id, verb="update"))
     return bool(changed)
 
 
@@ -223,7 +223,7 @@ def _list_given_memberships(sync: Sync, person_id: str) -> Sequence[MembershipKe
     return [
         MembershipKey(person_id=person_id, group=membership.group, source=membership.source)
         for membership in load_memberships(sync.connection, [person_id])[person_id]
-        if membership.source is MembershipSource.LOCAL and membership.group != EVERYONE
+        if membership.source is IdentitySource.LOCAL and membership.group != EVERYONE
     ]
 
 

@@ -8,10 +8,10 @@ from enum import StrEnum
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from auth.attribution import AdministrativeChange, Attribution, name_change
+from auth.attribution import Attribution, SubjectChange, name_change
 from auth.groups import Groups
 from auth.key_format import encode_id
-from auth.memberships import MembershipSource
+from auth.memberships import IdentitySource
 from onedoor.errors import ConfigurationError, OnedoorError
 from onedoor.storage.database import MetadataDatabase
 from onedoor.storage.directory_tables import (
@@ -96,7 +96,7 @@ class Sync:
     """The part of a sync that one transaction carries out, in the name of its directory."""
 
     connection: Connection
-    source: MembershipSource
+    source: IdentitySource
     groups: Groups
     now: datetime
     attribution: Attribution
@@ -129,14 +129,14 @@ def mint_directory_id() -> str:
     return encode_id(secrets.token_bytes(16))
 
 
-def lock_source(connection: Connection, source: MembershipSource) -> None:
+def lock_source(connection: Connection, source: IdentitySource) -> None:
     """Let one transaction at a time write what a directory says; on SQLite each holds the write lock already."""
     row = select(directory_progress_table.c.source).filter_by(source=source).with_for_update()
     if connection.execute(row).first() is None:
         connection.execute(insert(directory_progress_table).values(source=source, marks="{}"))
 
 
-def continue_sync(connection: Connection, source: MembershipSource, now: datetime) -> str:
+def continue_sync(connection: Connection, source: IdentitySource, now: datetime) -> str:
     """Return the id of the report that a push belongs to: the last one, unless the directory was quiet since."""
     table = directory_sync_table.c
     statement = (
@@ -151,7 +151,7 @@ def continue_sync(connection: Connection, source: MembershipSource, now: datetim
     return str(id)
 
 
-def begin_sync(connection: Connection, source: MembershipSource, now: datetime) -> str:
+def begin_sync(connection: Connection, source: IdentitySource, now: datetime) -> str:
     id = mint_directory_id()
     values = {"id": id, "source": source, "started_at": now, "ended_at": now, "state": SyncState.DONE}
     connection.execute(insert(directory_sync_table).values(values))
@@ -188,7 +188,7 @@ def list_released_people(sync: Sync) -> frozenset[str]:
     return frozenset(sync.connection.execute(statement).scalars())
 
 
-def find_halted_sync(connection: Connection, source: MembershipSource) -> str | None:
+def find_halted_sync(connection: Connection, source: IdentitySource) -> str | None:
     """Return the id of the sync of a directory that waits for a decision; None: none does."""
     statement = select(directory_sync_table.c.id).filter_by(source=source, state=SyncState.HALTED)
     return connection.execute(statement).scalar()
@@ -262,7 +262,7 @@ def decide_halted_sync(
         }
         connection.execute(update(table).filter_by(id=id).values(decision))
         verb = "approve" if approve else "dismiss"
-        name_change(connection, attribution, AdministrativeChange(type="DirectorySync", id=id, verb=verb))
+        name_change(connection, attribution, SubjectChange(type="DirectorySync", id=id, verb=verb))
         waiting = select(directory_change_table.c.subject).filter_by(sync_id=id, kind=SyncChangeKind.WAITING)
         return tuple(connection.execute(waiting.order_by(directory_change_table.c.subject)).scalars())
 
@@ -272,7 +272,7 @@ class SyncReport:
     """A sync of a directory, with how many changes of each kind there were."""
 
     id: str
-    source: MembershipSource
+    source: IdentitySource
     started_at: datetime
     ended_at: datetime
     state: SyncState
@@ -291,7 +291,7 @@ def list_syncs(database: MetadataDatabase, limit: int = 50) -> tuple[SyncReport,
             counts[id][SyncChangeKind(kind)] = count
     return tuple(
         SyncReport(
-            id=row.id, source=MembershipSource(row.source), started_at=row.started_at, ended_at=row.ended_at,
+            id=row.id, source=IdentitySource(row.source), started_at=row.started_at, ended_at=row.ended_at,
             state=SyncState(row.state), failure=row.failure, counts=counts[row.id],
         )
         for row in rows

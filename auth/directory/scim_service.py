@@ -34,12 +34,12 @@ from scim2_server.responses import ScimResponse
 from scim2_server.service import ScimService
 from sqlalchemy.exc import SQLAlchemyError
 
-from auth.attribution import AdministrativeChange, Attribution
+from auth.attribution import Attribution, SubjectChange
 from auth.authentication import name_directory
 from auth.directory.reports import DIRECTORY_REASON
 from auth.directory.scim_storage import ScimDirectory, ScimStorage
 from auth.key_format import hash_secret, is_same_digest
-from auth.memberships import MembershipSource
+from auth.memberships import IdentitySource
 from auth.users import fold_email
 from onedoor.storage.database import MetadataDatabaseUnavailable
 
@@ -138,10 +138,10 @@ class ScimServer:
         """Whether a token is the credential, in a time that does not tell how much of it is right."""
         return is_same_digest(hash_secret(self.directory.database.pepper, token or ""), self.token_digest)
 
-    def open_exchange(self, record_id: str, begin: Callable[[AdministrativeChange], Awaitable[None]]) -> "ScimExchange":
+    def open_exchange(self, record_id: str, begin: Callable[[SubjectChange], Awaitable[None]]) -> "ScimExchange":
         """Open what one request needs; `begin` is awaited in the loop that serves it, before anything is changed."""
         attribution = Attribution(
-            actor=name_directory(MembershipSource.SCIM), reason=DIRECTORY_REASON, record_id=record_id
+            actor=name_directory(IdentitySource.SCIM), reason=DIRECTORY_REASON, record_id=record_id
         )
         beginning = Beginning(begin, asyncio.get_running_loop())
         storage = ScimStorage(self.directory, self.service.provider, attribution, beginning.await_from_thread)
@@ -152,11 +152,11 @@ class ScimServer:
 class Beginning:
     """The beginning of a record, which is made durable once, from whatever thread."""
 
-    begin: Callable[[AdministrativeChange], Awaitable[None]]
+    begin: Callable[[SubjectChange], Awaitable[None]]
     loop: asyncio.AbstractEventLoop
     has_begun: bool = False
 
-    async def await_from_thread(self, act: AdministrativeChange) -> None:
+    async def await_from_thread(self, act: SubjectChange) -> None:
         """Return when the record has begun. Raises what `begin` raises."""
         if not self.has_begun:
             await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_await(self.begin(act)), self.loop))

@@ -30,7 +30,7 @@ from sqlalchemy import Connection, Table, delete, insert, select, update
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
 
-from auth.attribution import AdministrativeChange, Attribution, name_change
+from auth.attribution import Attribution, SubjectChange, name_change
 from auth.directory.memberships import confirm_memberships, list_users_below, refresh_memberships
 from auth.directory.people import Account, apply_account, build_account, remove_person
 from auth.directory.reports import (
@@ -43,7 +43,7 @@ from auth.directory.reports import (
     report_refusal,
 )
 from auth.groups import Groups
-from auth.memberships import MembershipSource
+from auth.memberships import IdentitySource
 from auth.users import fold_email
 from onedoor.storage.database import MetadataDatabase
 from onedoor.storage.directory_tables import directory_group_table, directory_member_table, directory_user_table
@@ -86,7 +86,7 @@ class ScimStorage(AsyncScimStorage):
         directory: ScimDirectory,
         provider: ScimProvider,
         attribution: Attribution,
-        begin: Callable[[AdministrativeChange], Awaitable[None]],
+        begin: Callable[[SubjectChange], Awaitable[None]],
     ) -> None:
         self.directory, self.provider, self.attribution, self.begin = directory, provider, attribution, begin
 
@@ -172,7 +172,7 @@ class ScimStorage(AsyncScimStorage):
 
     async def _write(self, resource_type: ResourceType, id: str, verb: str, act: Callable[[Sync], Result]) -> Result:
         """Carry an act out in a transaction, once the request's record has begun, and report a refusal."""
-        change = AdministrativeChange(type=f"Directory{resource_type.name}", id=id, verb=verb)
+        change = SubjectChange(type=f"Directory{resource_type.name}", id=id, verb=verb)
         await self.begin(change)
         database = self.directory.database
         try:
@@ -190,15 +190,15 @@ class ScimStorage(AsyncScimStorage):
             raise UniquenessException(detail="another request wrote the same just now: try again") from reason
 
     def _open_sync(self, connection: Connection) -> Sync:
-        lock_source(connection, MembershipSource.SCIM)
+        lock_source(connection, IdentitySource.SCIM)
         return Sync(
-            connection=connection, source=MembershipSource.SCIM, groups=self.directory.groups,
+            connection=connection, source=IdentitySource.SCIM, groups=self.directory.groups,
             now=self.directory.database.now(), attribution=self.attribution,
             pepper=self.directory.database.pepper, limits=self.directory.limits,
         )  # fmt: skip
 
     def _find(self, connection: Connection, resource_type: ResourceType, id: str) -> Row[Any]:
-        statement = select(TABLES[str(resource_type.name)]).filter_by(id=id, source=MembershipSource.SCIM)
+        statement = select(TABLES[str(resource_type.name)]).filter_by(id=id, source=IdentitySource.SCIM)
         row = connection.execute(statement).first()
         if row is None:
             raise NotFoundException(detail=f"there is no {resource_type.name} with this id")
@@ -212,7 +212,7 @@ class ScimStorage(AsyncScimStorage):
         self, connection: Connection, resource_type: ResourceType, scim_filter: ScimFilter[Any] | None
     ) -> Sequence[Resource[Any]]:
         table = TABLES[str(resource_type.name)]
-        statement = select(table).filter_by(source=MembershipSource.SCIM, **_find_equality(resource_type, scim_filter))
+        statement = select(table).filter_by(source=IdentitySource.SCIM, **_find_equality(resource_type, scim_filter))
         rows = connection.execute(statement.order_by(table.c.created_at, table.c.id)).all()
         return self._build_resources(connection, resource_type, rows)
 
@@ -295,7 +295,7 @@ class ScimStorage(AsyncScimStorage):
 def confirm_scim_memberships(directory: ScimDirectory) -> None:
     """Confirm the memberships from SCIM: its client is there, and pushes whatever changes."""
     with directory.database.write_transaction() as connection:
-        confirm_memberships(connection, MembershipSource.SCIM, directory.database.now())
+        confirm_memberships(connection, IdentitySource.SCIM, directory.database.now())
 
 
 def describe_account(resource: Resource[Any], attributes: Mapping[str, Any]) -> Account:
@@ -360,7 +360,7 @@ def _read_members(connection: Connection, members: Iterable[Any]) -> Collection[
 
 
 def _filter_known(connection: Connection, table: Table, ids: Iterable[str]) -> frozenset[str]:
-    statement = select(table.c.id).where(table.c.source == MembershipSource.SCIM, table.c.id.in_(list(ids)))
+    statement = select(table.c.id).where(table.c.source == IdentitySource.SCIM, table.c.id.in_(list(ids)))
     return frozenset(connection.execute(statement).scalars())
 
 

@@ -8,21 +8,21 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from auth import users
-from auth.attribution import AdministrativeChange, Attribution, name_change
+from auth.attribution import Attribution, SubjectChange, name_change
 from auth.directory.claims import SIGN_IN_PERIOD, create_claim
 from auth.directory.memberships import MembershipChange, apply_membership_changes
 from auth.directory.oidc_client import SignInRefused
 from auth.directory.people import build_account, create_person
 from auth.directory.reports import DirectoryRefusal, Sync, lock_source
 from auth.groups import Groups
-from auth.memberships import MembershipSource
+from auth.memberships import IdentitySource
 from onedoor.storage.database import MetadataDatabase
 from onedoor.storage.directory_tables import directory_identity_table
 from onedoor.storage.tables import membership_table, user_table
 
-SOURCE = MembershipSource.OIDC
+SOURCE = IdentitySource.OIDC
 
-PUSHED_SOURCES = (MembershipSource.SCIM, MembershipSource.LDAP)
+PUSHED_SOURCES = (IdentitySource.SCIM, IdentitySource.LDAP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ def sign_in(
             person_id = _find_person(sync, rules, claims)
             _follow_groups(sync, rules, person_id, _read_groups(rules, claims))
             code = create_claim(connection, database.pepper, person_id, sync.now, period=SIGN_IN_PERIOD, random=random)
-            name_change(connection, attribution, AdministrativeChange(type="User", id=person_id, verb="sign-in"))
+            name_change(connection, attribution, SubjectChange(type="User", id=person_id, verb="sign-in"))
             return SignedIn(person_id=person_id, code=code)
     except IntegrityError as reason:
         raise SignInRefused("this sign-in was used already: sign in again") from reason

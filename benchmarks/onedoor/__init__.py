@@ -4,13 +4,15 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from auth.groups import Group, Groups
+from auth.groups import FunctionalGroup, Groups
 from onedoor.company import Company, CompanySchema, build_company_schema
 from onedoor.config import SchemaSettings
 from onedoor.model.mapping import TypeMapping
 
 SUBJECTS = ("music", "shop", "forum")
-GROUPS = Groups(Group(name=name, purpose="The benchmark.", owner=name) for name in ("marketing", "sales", "support"))
+GROUPS = Groups(
+    FunctionalGroup(name=name, purpose="The benchmark.", owner=name) for name in ("marketing", "sales", "support")
+)
 
 
 def load_schema_modules() -> tuple[ModuleType, ...]:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from sqlalchemy.exc import SQLAlchemyError
 
 from auth import api_keys, users
-from auth.attribution import AdministrativeChange, Attribution, check_reason, load_changes
+from auth.attribution import Attribution, SubjectChange, check_reason, load_changes
 from auth.authentication import Principal
 from auth.groups import Groups
 from auth.key_format import DEFAULT_KEY_DAYS
@@ -106,7 +106,7 @@ class AdministrationAction:
 
 
 def describe_changes(
-    changes: Iterable[AdministrativeChange], redaction_key: bytes, state: str = "DONE"
+    changes: Iterable[SubjectChange], redaction_key: bytes, state: str = "DONE"
 ) -> Sequence[AuditedChange]:
     """Describe what was changed under one record as audit records do: each subject once, with all that was done."""
     verbs: dict[tuple[str, str], list[str]] = {}

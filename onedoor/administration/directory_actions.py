@@ -6,7 +6,7 @@ from functools import partial
 from auth import users
 from auth.directory import claims, people, reports
 from auth.groups import Groups
-from auth.memberships import MembershipSource
+from auth.memberships import IdentitySource
 from onedoor.administration.actions import Act, ActOutcome, AdministrationAction, AdministrationCall, show_issued_key
 from onedoor.connectors.directory import KEY_CLAIM_SOURCE, build_key_claim_connector
 from onedoor.errors import ConnectorError, ErrorCode
@@ -38,7 +38,7 @@ def _decide(database: MetadataDatabase, call: AdministrationCall, *, approve: bo
 
 
 def adopt_user_account(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
-    source = MembershipSource(call.input["source"].lower())
+    source = IdentitySource(call.input["source"].lower())
     people.adopt_person(database, call.input["user"], source, call.attribution)
     return ActOutcome(row_id=users.find_user_id(database, call.input["user"]))
 

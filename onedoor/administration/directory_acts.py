@@ -19,7 +19,7 @@ from auth.directory.memberships import (
 )
 from auth.directory.reports import DIRECTORY_REASON, RemovalLimits, Sync, lock_source
 from auth.groups import Groups
-from auth.memberships import MembershipSource
+from auth.memberships import IdentitySource
 from onedoor.administration.actions import describe_changes
 from onedoor.audit.acts import ActRecorder
 from onedoor.audit.log import AuditLogUnavailable
@@ -40,7 +40,7 @@ class DirectoryActs:
     """Carries out the acts of one directory. Raises SQLAlchemyError, AuditLogUnavailable."""
 
     database: MetadataDatabase
-    source: MembershipSource
+    source: IdentitySource
     groups: Groups
     limits: RemovalLimits
     recorder: ActRecorder

@@ -4,12 +4,12 @@ import click
 
 from auth.attribution import Attribution
 from auth.directory import claims, people, reports
-from auth.memberships import MembershipSource
+from auth.memberships import IdentitySource
 from auth.users import find_user_id
 from onedoor.cli.administration import AdministrationContext, Administrator, Subject, on_record
 from onedoor.cli.tables import format_minute, print_table
 
-DIRECTORY_SOURCES = [source.value for source in MembershipSource if source is not MembershipSource.LOCAL]
+DIRECTORY_SOURCES = [source.value for source in IdentitySource if source is not IdentitySource.LOCAL]
 
 
 @click.group("directory")
@@ -167,6 +167,6 @@ def adopt_person_command(context: AdministrationContext, administrator: Administ
             context,
             "directory adopt",
             subjects,
-            lambda attribution: people.adopt_person(database, email, MembershipSource(source), attribution),
+            lambda attribution: people.adopt_person(database, email, IdentitySource(source), attribution),
         )
     click.echo(f"{email} is from the directory `{source}`")

@@ -10,7 +10,7 @@ import click
 from auth import users
 from auth.attribution import Attribution
 from auth.groups import USER_ADMINISTRATION
-from auth.user_import import ImportOutcome, import_users
+from auth.user_import import LineOutcome, import_users
 from auth.users import User
 from onedoor.cli.administration import Administrator, RegisterContext, on_record
 from onedoor.cli.grants import lend_groups, parse_until
@@ -259,7 +259,7 @@ def import_users_command(
     )
     columns = {"number": "line", "email": "email", "outcome": "outcome", "message": "because"}
     print_listing(map(asdict, report.lines), columns, as_json=as_json)
-    refused = sum(line.outcome is ImportOutcome.REFUSED for line in report.lines)
+    refused = sum(line.outcome is LineOutcome.REFUSED for line in report.lines)
     click.echo("this is done" if report.is_applied else "nothing was changed", err=True)
     if refused:
         raise ConfigurationError(f"{refused} of {len(report.lines)} lines are refused: correct them, and import again")

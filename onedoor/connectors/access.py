@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from auth import users
 from auth.authentication import Principal
 from auth.grant_store import list_held_grants
-from auth.groups import EVERYONE, Group, Groups, find_groups
+from auth.groups import EVERYONE, FunctionalGroup, Groups, find_groups
 from auth.policy import AccessPolicy, SchemaCoordinate
 from onedoor.audit.reader import read_records
 from onedoor.audit.record import format_timestamp
@@ -220,7 +220,7 @@ def make_groups(call: AccessCall) -> Made:
     return {GROUP: [_describe_group(call.catalog.groups, group) for group in call.catalog.groups]}
 
 
-def _describe_group(groups: Groups, group: Group) -> RowValues:
+def _describe_group(groups: Groups, group: FunctionalGroup) -> RowValues:
     return {
         "id": group.name,
         "name": group.name,

@@ -33,7 +33,7 @@ from onedoor.connectors.metadata import (
 )
 from onedoor.errors import ConnectorError
 from onedoor.jobs.declarations import Job
-from onedoor.jobs.models import JobState
+from onedoor.jobs.models import RunState
 from onedoor.jobs.reads import JOBS_SOURCE, ReadDenials, load_read_denials
 from onedoor.jobs.service import (
     JobService,
@@ -109,7 +109,7 @@ LEFT_OUT_TYPES: Mapping[str, str] = {"job_line": "JobLine", "job_file": "JobFile
 GUARDED_COLUMNS = frozenset({"input", "done", "total", "error", "result"})
 """The columns of `job` that may hold what the job, or the one that started it, has read."""
 
-PRODUCT_ERROR_STATES = (JobState.CANCELLED, JobState.REFUSED)
+PRODUCT_ERROR_STATES = (RunState.CANCELLED, RunState.REFUSED)
 """The states whose `error` is a sentence of ours."""
 
 EMPTY_INPUT = "{}"

@@ -14,7 +14,7 @@ from fastapi import APIRouter
 from auth.directory.reports import RemovalLimits
 from auth.directory.settings import DirectorySettings
 from auth.groups import Groups
-from auth.memberships import MembershipSource
+from auth.memberships import IdentitySource
 from onedoor.administration.directory_acts import DirectoryActs
 from onedoor.audit.acts import ActRecorder
 from onedoor.audit.log import AuditLog
@@ -68,7 +68,7 @@ async def follow_directories(
 ) -> AsyncIterator[None]:
     """Follow the directories that are configured until left, if this process is to. Raises ConfigurationError."""
 
-    def build_acts(source: MembershipSource, surface: Surface) -> DirectoryActs:
+    def build_acts(source: IdentitySource, surface: Surface) -> DirectoryActs:
         return DirectoryActs(
             database=database,
             source=source,
@@ -79,11 +79,11 @@ async def follow_directories(
 
     async with AsyncExitStack() as stack:
         if settings.scim is not None and settings.here:
-            acts = build_acts(MembershipSource.SCIM, Surface.SCIM)
+            acts = build_acts(IdentitySource.SCIM, Surface.SCIM)
             stack.push_async_callback(_cancel, asyncio.create_task(acts.follow_register()))
         if settings.ldap is not None:
             ldap_follower = import_module("onedoor.administration.ldap_follower")
-            follower = ldap_follower.build_ldap_follower(settings.ldap, build_acts(MembershipSource.LDAP, Surface.LDAP))
+            follower = ldap_follower.build_ldap_follower(settings.ldap, build_acts(IdentitySource.LDAP, Surface.LDAP))
             if settings.here:
                 await stack.enter_async_context(ldap_follower.follow_ldap(follower))
         yield

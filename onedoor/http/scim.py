@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from scim2_models import Error
 from scim2_server.requests import ScimRequest
 
-from auth.attribution import AdministrativeChange, load_changes
+from auth.attribution import SubjectChange, load_changes
 from auth.authentication import build_directory_principal
 from auth.directory.reports import RemovalLimits
 from auth.directory.scim_service import BULK_BYTES_MAX, ScimServer
@@ -19,7 +19,7 @@ from auth.directory.scim_storage import ScimDirectory, confirm_scim_memberships
 from auth.directory.settings import DirectorySettings
 from auth.groups import Groups
 from auth.key_format import hash_secret
-from auth.memberships import MembershipSource
+from auth.memberships import IdentitySource
 from onedoor.administration.actions import describe_changes
 from onedoor.audit.record import Surface
 from onedoor.errors import ConfigurationError
@@ -103,7 +103,7 @@ class ScimRoute(AuditedRoute):
         assert scim is not None
         if not scim.server.is_authentic(context.head.api_key):
             return app_state.rate_limiter.count_failed_key(get_site(context.head.address)) or UNAUTHENTICATED
-        context.principal = build_directory_principal(MembershipSource.SCIM, context.received_at)
+        context.principal = build_directory_principal(IdentitySource.SCIM, context.received_at)
         meter = get_meter()
         if meter is not None:
             meter.key_id = context.principal.key_id
@@ -132,7 +132,7 @@ async def serve_scim(request: Request) -> Response:
     context.operation = name_operation(scim_request)
     key = app_state.executor.redaction_key
 
-    async def begin(change: AdministrativeChange) -> None:
+    async def begin(change: SubjectChange) -> None:
         await app_state.executor.begin(context, describe_changes([change], key, "BEGUN"))
 
     exchange = scim.open_exchange(context.id, begin)

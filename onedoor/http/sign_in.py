@@ -24,7 +24,7 @@ from auth.directory import sign_in
 from auth.directory.oidc_client import OidcClient, SignInAttempt, SignInRefused
 from auth.directory.settings import DirectorySettings
 from auth.groups import Groups
-from auth.memberships import MembershipSource
+from auth.memberships import IdentitySource
 from onedoor.administration.actions import describe_changes
 from onedoor.audit.record import Surface
 from onedoor.errors import HTTPError
@@ -109,7 +109,7 @@ class SignInRoute(AuditedRoute):
         """Admit anybody, so many times a minute from one address; the record names the provider until it says who."""
         refusal = app_state.rate_limiter.count_failed_key(get_site(context.head.address))
         if refusal is None:
-            context.principal = build_directory_principal(MembershipSource.OIDC, context.received_at)
+            context.principal = build_directory_principal(IdentitySource.OIDC, context.received_at)
         return refusal
 
     def build_refusal(self, app_state: AppState, context: RequestContext, conclusion: Conclusion) -> Response:
@@ -154,7 +154,7 @@ async def finish_sign_in(request: Request) -> Response:
             endpoint.rules,
             claims,
             random=sha256(f"{attempt.state}{attempt.nonce}".encode()).digest()[:16],
-            attribution=Attribution(actor=name_directory(MembershipSource.OIDC), reason=REASON, record_id=context.id),
+            attribution=Attribution(actor=name_directory(IdentitySource.OIDC), reason=REASON, record_id=context.id),
         )
     except SignInRefused as refusal:
         raise HTTPError(403, str(refusal), {"set-cookie": endpoint.build_cookie("", 0)[1].decode()}) from None

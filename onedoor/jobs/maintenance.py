@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, delete, insert, select, update
 
-from onedoor.jobs.models import OPEN_STATES, Dispatch, JobState
+from onedoor.jobs.models import OPEN_STATES, Dispatch, RunState
 from onedoor.jobs.tables import (
     job_file_table,
     job_line_table,
@@ -69,7 +69,7 @@ def load_workers(database: MetadataDatabase) -> list[WorkerHeartbeat]:
 
 def load_owned_runs(database: MetadataDatabase, worker_id: str) -> list[OwnedRun]:
     columns = (job_table.c.id, job_table.c.epoch, job_table.c.cancelled_by)
-    owned = (job_table.c.worker_id == worker_id, job_table.c.state == JobState.RUNNING)
+    owned = (job_table.c.worker_id == worker_id, job_table.c.state == RunState.RUNNING)
     with database.read_connection() as connection:
         return [OwnedRun(*row) for row in connection.execute(select(*columns).where(*owned))]
 
@@ -77,23 +77,23 @@ def load_owned_runs(database: MetadataDatabase, worker_id: str) -> list[OwnedRun
 def find_orphans(database: MetadataDatabase) -> list[Dispatch]:
     """Return the runs whose worker is dead."""
     alive = select(job_worker_table.c.id)
-    return _load_dispatches(database, job_table.c.state == JobState.RUNNING, job_table.c.worker_id.not_in(alive))
+    return _load_dispatches(database, job_table.c.state == RunState.RUNNING, job_table.c.worker_id.not_in(alive))
 
 
 def find_undispatched(database: MetadataDatabase) -> list[Dispatch]:
     """Return the runs that were never put into the queue."""
-    return _load_dispatches(database, job_table.c.state == JobState.QUEUED, job_table.c.dispatched.is_(False))
+    return _load_dispatches(database, job_table.c.state == RunState.QUEUED, job_table.c.dispatched.is_(False))
 
 
 def find_dispatched(database: MetadataDatabase) -> list[Dispatch]:
     """Return the runs that are in the queue and that no worker has claimed."""
-    return _load_dispatches(database, job_table.c.state == JobState.QUEUED, job_table.c.dispatched.is_(True))
+    return _load_dispatches(database, job_table.c.state == RunState.QUEUED, job_table.c.dispatched.is_(True))
 
 
 def find_free_exclusive_keys(database: MetadataDatabase) -> list[str]:
     """Return the exclusive keys that jobs wait for and that no job holds."""
     held = select(job_table.c.alone_now).where(job_table.c.alone_now.is_not(None))
-    waiting = select(job_table.c.alone).where(job_table.c.state == JobState.WAITING, job_table.c.alone.not_in(held))
+    waiting = select(job_table.c.alone).where(job_table.c.state == RunState.WAITING, job_table.c.alone.not_in(held))
     with database.read_connection() as connection:
         return list(connection.execute(waiting.distinct().limit(MAX_JOBS_PER_PASS)).scalars())
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from auth.authentication import Principal
 
 
-class JobState(StrEnum):
+class RunState(StrEnum):
     """The state of a job. The last four are final."""
 
     WAITING = "WAITING"
@@ -24,7 +24,7 @@ class JobState(StrEnum):
     """Whoever started it may not start it any more."""
 
 
-OPEN_STATES = (JobState.WAITING, JobState.QUEUED, JobState.RUNNING)
+OPEN_STATES = (RunState.WAITING, RunState.QUEUED, RunState.RUNNING)
 
 
 class LineKind(StrEnum):
@@ -106,7 +106,7 @@ class JobRun:
 class RunResult:
     """How a run ended. `reason` is a sentence for whoever started the job; None where it succeeded."""
 
-    state: JobState
+    state: RunState
     result: Any = None
     reason: str | None = None
 
@@ -116,7 +116,7 @@ class ChildResult:
     """How a child job ended; its result is as JSON has it."""
 
     id: str
-    state: JobState
+    state: RunState
     result: Any
     reason: str | None
 

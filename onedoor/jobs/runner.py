@@ -29,10 +29,10 @@ from onedoor.jobs.models import (
     JobRefused,
     JobRun,
     JobSettings,
-    JobState,
     Notifier,
     RunLost,
     RunResult,
+    RunState,
 )
 from onedoor.jobs.reads import ReadRecorder, RecordingExecutor
 from onedoor.jobs.registry import compute_job_version
@@ -148,7 +148,7 @@ class Runner:
     async def _end_run(self, run: JobRun, end: RunResult) -> None:
         freed = await self.database.run_in_db_thread(store.end_run, run, end)
         self.notifier.notify(run.id)
-        if end.state is not JobState.SUCCEEDED and run.parent_id is None:
+        if end.state is not RunState.SUCCEEDED and run.parent_id is None:
             await self.database.run_in_db_thread(store.cancel_job, run.id, PARENT_JOB)
         await self.on_ended(freed)
 
@@ -156,9 +156,9 @@ class Runner:
         """Return how the run ended; None: another worker goes on with the job."""
         job = self.jobs.get(active.run.name)
         if job is None:
-            return RunResult(state=JobState.FAILED, reason="there is no such job any more")
+            return RunResult(state=RunState.FAILED, reason="there is no such job any more")
         if (reason := _find_give_up_reason(job, active.run)) is not None:
-            return RunResult(state=JobState.FAILED, reason=reason)
+            return RunResult(state=RunState.FAILED, reason=reason)
         if active.run.cancelled_by is not None:
             return _build_cancelled_result(active.run.cancelled_by)
         failures = active.run.failures
@@ -168,7 +168,7 @@ class Runner:
                 return result
             if not result.retryable or failures >= job.retries.times:
                 reason = replace_unsafe_text(result.reason)[:MAX_REASON_CHARACTERS]
-                return RunResult(state=JobState.FAILED, reason=reason)
+                return RunResult(state=RunState.FAILED, reason=reason)
             delay = timedelta(seconds=_compute_retry_delay(job.retries, failures))
             failures += 1
             due_at = self.database.metadata.now() + delay
@@ -195,7 +195,7 @@ class Runner:
         if active.cancelled_by is not None and not _has_succeeded(work):
             return _build_cancelled_result(active.cancelled_by)
         if _has_succeeded(refusing) and not _has_succeeded(work):
-            return RunResult(state=JobState.REFUSED, reason=refusing.result())
+            return RunResult(state=RunState.REFUSED, reason=refusing.result())
         return work.result()
 
     async def _wait_for_refusal(self, run: JobRun) -> str:
@@ -234,9 +234,9 @@ class Runner:
             )
             self.notifier.notify(active.run.id)
             async with timeout:
-                return RunResult(state=JobState.SUCCEEDED, result=await _call_job(job, context))
+                return RunResult(state=RunState.SUCCEEDED, result=await _call_job(job, context))
         except JobRefused as refusal:
-            return RunResult(state=JobState.REFUSED, reason=refusal.reason)
+            return RunResult(state=RunState.REFUSED, reason=refusal.reason)
         except JobFailed as failure:
             return failure
         except (RunLost, SQLAlchemyError, AuditLogUnavailable):
@@ -284,7 +284,7 @@ async def _call_job(job: Job, context: JobContext) -> Any:
 
 
 def _build_cancelled_result(by: str) -> RunResult:
-    return RunResult(state=JobState.CANCELLED, reason=f"{by} cancelled it")
+    return RunResult(state=RunState.CANCELLED, reason=f"{by} cancelled it")
 
 
 def _compute_retry_delay(retries: Retries, failures: int) -> float:

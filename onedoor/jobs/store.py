@@ -19,10 +19,10 @@ from onedoor.jobs.models import (
     JobFileData,
     JobLogLine,
     JobRun,
-    JobState,
     Progress,
     RunLost,
     RunResult,
+    RunState,
 )
 from onedoor.jobs.tables import job_file_table, job_line_table, job_read_table, job_step_table, job_table
 from onedoor.storage.database import MetadataDatabase
@@ -111,7 +111,7 @@ def _insert_job(connection: Connection, row: Mapping[str, Any], open_limit: int)
     connection.execute(
         insert(job_table).values(
             **row,
-            state=JobState.QUEUED if may_run else JobState.WAITING,
+            state=RunState.QUEUED if may_run else RunState.WAITING,
             alone_now=row["alone"] if may_run else None,
             epoch=0,
             dispatched=False,
@@ -134,13 +134,13 @@ def mark_dispatched(database: MetadataDatabase, dispatch: Dispatch) -> None:
 
 def claim_run(database: MetadataDatabase, id: str, epoch: int, worker_id: str) -> JobRun | None:
     """Make the run this worker's; None: it is not to be run any more."""
-    claimable = (job_table.c.id == id, job_table.c.epoch == epoch, job_table.c.state == JobState.QUEUED)
+    claimable = (job_table.c.id == id, job_table.c.epoch == epoch, job_table.c.state == RunState.QUEUED)
     with database.write_transaction() as connection:
         started_at = func.coalesce(job_table.c.started_at, literal(database.now(), UTCMicroseconds()))
         claim = update(job_table).where(*claimable)
         reads_known = case((job_table.c.attempts == 0, True), else_=job_table.c.reads_known)
         claim = claim.values(
-            state=JobState.RUNNING, worker_id=worker_id, started_at=started_at, reads_known=reads_known
+            state=RunState.RUNNING, worker_id=worker_id, started_at=started_at, reads_known=reads_known
         )
         if connection.execute(claim).rowcount != 1:
             return None
@@ -270,7 +270,7 @@ def end_run(database: MetadataDatabase, run: JobRun, end: RunResult) -> Dispatch
 def queue_next_exclusive(database: MetadataDatabase, exclusive_key: str) -> Dispatch | None:
     """Queue the oldest job that waits for the key, if no job holds it. Several processes may try at once."""
     holder = select(job_table.c.id).where(job_table.c.alone_now == exclusive_key)
-    waiting = (job_table.c.alone == exclusive_key, job_table.c.state == JobState.WAITING)
+    waiting = (job_table.c.alone == exclusive_key, job_table.c.state == RunState.WAITING)
     oldest = select(job_table).where(*waiting).order_by(job_table.c.created_at, job_table.c.id).limit(1)
     try:
         with database.write_transaction() as connection:
@@ -279,8 +279,8 @@ def queue_next_exclusive(database: MetadataDatabase, exclusive_key: str) -> Disp
             row = connection.execute(oldest).first()
             if row is None:
                 return None
-            queue = update(job_table).where(job_table.c.id == row.id, job_table.c.state == JobState.WAITING)
-            queue = queue.values(state=JobState.QUEUED, alone_now=exclusive_key, dispatched=False)
+            queue = update(job_table).where(job_table.c.id == row.id, job_table.c.state == RunState.WAITING)
+            queue = queue.values(state=RunState.QUEUED, alone_now=exclusive_key, dispatched=False)
             if connection.execute(queue).rowcount != 1:
                 return None
     except IntegrityError:
@@ -289,14 +289,14 @@ def queue_next_exclusive(database: MetadataDatabase, exclusive_key: str) -> Disp
 
 
 def requeue_run(
-    database: MetadataDatabase, dispatch: Dispatch, was: JobState, release: str, *, taken_over: bool = False
+    database: MetadataDatabase, dispatch: Dispatch, was: RunState, release: str, *, taken_over: bool = False
 ) -> Dispatch | None:
     """Queue the job's next run in place of one that was given up, lost or left; None: another process did so."""
     part_of = select(job_table.c.parent_id).where(job_table.c.id == dispatch.id)
     with database.write_transaction() as connection:
         requeue = update(job_table).where(_matches_epoch(dispatch), job_table.c.state == was)
         requeue = requeue.values(
-            state=JobState.QUEUED,
+            state=RunState.QUEUED,
             epoch=dispatch.epoch + 1,
             worker_id=None,
             dispatched=False,
@@ -316,12 +316,12 @@ def cancel_job(database: MetadataDatabase, id: str, by: str) -> list[Dispatch]:
     """
     now = database.now()
     family = (job_table.c.id == id) | (job_table.c.parent_id == id)
-    not_running = and_(family, job_table.c.state.in_((JobState.WAITING, JobState.QUEUED)))
+    not_running = and_(family, job_table.c.state.in_((RunState.WAITING, RunState.QUEUED)))
     with database.write_transaction() as connection:
         request = update(job_table).where(family, job_table.c.state.in_(OPEN_STATES), job_table.c.cancel_at.is_(None))
         connection.execute(request.values(cancel_at=now, cancelled_by=by))
         freed = connection.execute(select(job_table.c.alone_now).where(not_running)).scalars().all()
-        ended = {"state": JobState.CANCELLED, "ended_at": now, "alone_now": None, "error": f"{by} cancelled it"}
+        ended = {"state": RunState.CANCELLED, "ended_at": now, "alone_now": None, "error": f"{by} cancelled it"}
         connection.execute(update(job_table).where(not_running).values(**ended, epoch=job_table.c.epoch + 1))
     queued = [queue_next_exclusive(database, exclusive_key) for exclusive_key in freed if exclusive_key is not None]
     return [dispatch for dispatch in queued if dispatch is not None]
@@ -335,7 +335,7 @@ def load_child_results(database: MetadataDatabase, ids: Sequence[str]) -> list[C
     return [
         ChildResult(
             id=row.id,
-            state=JobState(row.state),
+            state=RunState(row.state),
             result=None if row.result is None else orjson.loads(row.result),
             reason=row.error,
         )
@@ -393,7 +393,7 @@ def _matches_epoch(dispatch: Dispatch) -> ColumnElement[bool]:
 def _lock_current_run(connection: Connection, run: JobRun) -> int:
     """Lock the job's row and return the number of its last line. Raises RunLost where the run is not current."""
     current = select(job_table.c.lines).where(
-        job_table.c.id == run.id, job_table.c.epoch == run.epoch, job_table.c.state == JobState.RUNNING
+        job_table.c.id == run.id, job_table.c.epoch == run.epoch, job_table.c.state == RunState.RUNNING
     )
     line_count = connection.execute(current.with_for_update()).scalar_one_or_none()
     if line_count is None:

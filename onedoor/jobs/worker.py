@@ -23,7 +23,7 @@ from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.jobs import maintenance, store
 from onedoor.jobs.declarations import Job
 from onedoor.jobs.maintenance import WorkerHeartbeat
-from onedoor.jobs.models import Dispatch, JobSettings, JobState, Notifier, NullNotifier
+from onedoor.jobs.models import Dispatch, JobSettings, Notifier, NullNotifier, RunState
 from onedoor.jobs.queue import JobQueue, QueueAlreadyOwned, WorkerHandle, derive_queue_url, set_queue_driver
 from onedoor.jobs.registry import compute_release
 from onedoor.jobs.runner import Runner
@@ -176,7 +176,7 @@ class Worker:
         strays = {(run.id, run.epoch) for run in owned if run.id not in active_runs}
         for id, epoch in strays & self._stray_runs:
             stray = Dispatch(id=id, epoch=epoch, is_child=False, release="")
-            await self._requeue(stray, JobState.RUNNING, taken_over=True)
+            await self._requeue(stray, RunState.RUNNING, taken_over=True)
         self._stray_runs = strays
 
     async def sweep(self) -> None:
@@ -185,7 +185,7 @@ class Worker:
         service, database = self.service, self.service.database
         await self._declare_dead(await database.run_in_db_thread(maintenance.load_workers))
         for orphan in await database.run_in_db_thread(maintenance.find_orphans):
-            await self._requeue(orphan, JobState.RUNNING, taken_over=True)
+            await self._requeue(orphan, RunState.RUNNING, taken_over=True)
         for undispatched in await database.run_in_db_thread(maintenance.find_undispatched):
             await service.dispatch(undispatched)
         await self._reconcile_queue()
@@ -227,9 +227,9 @@ class Worker:
             run = queued.get(dispatch.workflow_id)
             is_lost = run is None or run.is_over or (run.worker_id is not None and run.worker_id not in alive)
             if is_lost or dispatch.release not in releases:
-                await self._requeue(dispatch, JobState.QUEUED)
+                await self._requeue(dispatch, RunState.QUEUED)
 
-    async def _requeue(self, run: Dispatch, was: JobState, *, taken_over: bool = False) -> None:
+    async def _requeue(self, run: Dispatch, was: RunState, *, taken_over: bool = False) -> None:
         service = self.service
         requeued = await service.database.run_in_db_thread(
             store.requeue_run, run, was, service.release, taken_over=taken_over
@@ -261,7 +261,7 @@ class Worker:
             return
         with suppress(SQLAlchemyError):
             for run in unfinished:
-                await self._requeue(run, JobState.RUNNING)
+                await self._requeue(run, RunState.RUNNING)
             await self.service.database.run_in_db_thread(maintenance.delete_worker, self.id)
         await asyncio.to_thread(self.service.queue.stop_serving)
         self.launched = False

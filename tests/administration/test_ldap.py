@@ -17,8 +17,8 @@ from auth.directory import ldap_sync, reports
 from auth.directory.ldap_client import LdapClient, LdapUnavailable
 from auth.directory.reports import RemovalLimits, SyncChangeKind, SyncState
 from auth.directory.settings import LdapSettings
-from auth.groups import Group, Groups
-from auth.memberships import MembershipSource
+from auth.groups import FunctionalGroup, Groups
+from auth.memberships import IdentitySource
 from onedoor.administration.directory_acts import DirectoryActs
 from onedoor.administration.ldap_follower import LdapFollower
 from onedoor.audit.acts import ActRecorder
@@ -36,9 +36,9 @@ from tests.servers.slapd import ADMINISTRATOR, GROUPS, PASSWORD, PEOPLE, LdapSer
 PEPPER = b"a pepper of at least thirty-two characters"
 REGISTER = Groups(
     [
-        Group(name="finance", purpose="p", owner="o", directory_groups=(f"CN=Finance, {GROUPS}",)),
-        Group(name="support", purpose="p", owner="o", directory_groups=("outer",)),
-        Group(name="operators", purpose="p", owner="o"),
+        FunctionalGroup(name="finance", purpose="p", owner="o", directory_groups=(f"CN=Finance, {GROUPS}",)),
+        FunctionalGroup(name="support", purpose="p", owner="o", directory_groups=("outer",)),
+        FunctionalGroup(name="operators", purpose="p", owner="o"),
     ]
 )
 
@@ -116,7 +116,7 @@ async def follower(ldap: LdapServer, tmp_path: Path) -> AsyncIterator[Follower]:
         closing(open_audit_log(tmp_path / "records", datetime.now(UTC))) as audit_log,
     ):
         acts = DirectoryActs(
-            database=state, source=MembershipSource.LDAP, groups=REGISTER, limits=RemovalLimits(),
+            database=state, source=IdentitySource.LDAP, groups=REGISTER, limits=RemovalLimits(),
             recorder=ActRecorder(audit_log=audit_log, surface=Surface.LDAP, redaction_key=b"key"),
         )  # fmt: skip
         settings = build_settings(ldap)

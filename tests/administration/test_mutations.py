@@ -315,6 +315,6 @@ async def test_being_an_administrator_opens_no_data(office: Office, admin: str) 
     } & office.app_state.engine.catalog.mappings.keys()  # fmt: skip
     without = {type for type in opened if decide(policy, (type, "id"), frozenset({"everyone"})).allowed}
     assert opened - without == {
-        "UserAccount", "GroupMembership", "ApiKey", "AdministrativeChange", "UserImport", "UserImportLine",
+        "UserAccount", "GroupMembership", "ApiKey", "SubjectChange", "UserImport", "UserImportLine",
         "Simulation", "SimulatedField",
     }  # fmt: skip

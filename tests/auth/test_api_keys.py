@@ -10,7 +10,7 @@ from sqlalchemy import update
 
 from auth import api_keys, users
 from auth.api_keys import KeyInfo
-from auth.attribution import AdministrativeChange, Attribution, load_changes
+from auth.attribution import Attribution, SubjectChange, load_changes
 from auth.key_format import derive_demo_key, format_key
 from onedoor.errors import ConfigurationError
 from onedoor.storage.database import MetadataDatabase
@@ -179,9 +179,9 @@ def test_a_change_is_named_under_its_record_in_the_transaction_that_makes_it(sta
     users.deactivate_user(state, ADA, replace(by, record_id="T" * 26))
     id = users.find_user_id(state, ADA)
     assert load_changes(state, ["R" * 26, "S" * 26, "T" * 26]) == [
-        ("R" * 26, AdministrativeChange(type="Key", id=key.id, verb="create", person_id=id)),
-        ("T" * 26, AdministrativeChange(type="Key", id=key.id, verb="revoke", person_id=id)),
-        ("T" * 26, AdministrativeChange(type="User", id=id, verb="deactivate", person_id=id)),
+        ("R" * 26, SubjectChange(type="Key", id=key.id, verb="create", person_id=id)),
+        ("T" * 26, SubjectChange(type="Key", id=key.id, verb="revoke", person_id=id)),
+        ("T" * 26, SubjectChange(type="User", id=id, verb="deactivate", person_id=id)),
     ]
 
 

@@ -23,7 +23,7 @@ from auth.grant_store import (
     mint_grant_id,
 )
 from auth.grants import AccessRequest, Grant, GrantEnding, GrantRefused, GrantState, GrantStep
-from auth.groups import Group, Groups
+from auth.groups import FunctionalGroup, Groups
 from onedoor.storage.database import MetadataDatabase, MetadataDatabaseUnavailable, open_database
 from onedoor.storage.tables import grant_table
 from tests.auth.conftest import PEPPER, Clock
@@ -31,9 +31,9 @@ from tests.auth.conftest import PEPPER, Clock
 HOUR = timedelta(hours=1)
 GROUPS = Groups(
     (
-        Group(name="on-call", purpose="Repairs production.", owner="platform", exclusive=True),
-        Group(name="support", purpose="Answers customers.", owner="support", approvers=("team",)),
-        Group(name="team", purpose="Leads support.", owner="support"),
+        FunctionalGroup(name="on-call", purpose="Repairs production.", owner="platform", exclusive=True),
+        FunctionalGroup(name="support", purpose="Answers customers.", owner="support", approvers=("team",)),
+        FunctionalGroup(name="team", purpose="Leads support.", owner="support"),
     )
 )
 PEOPLE = {"ada": (), "ben": ("access-review", "team"), "cy": ("access-review",), "dee": ("team",), "eve": ()}

@@ -24,12 +24,12 @@ from auth.grants import (
     HeldGrant,
     LastTurn,
 )
-from auth.groups import Group
+from auth.groups import FunctionalGroup
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-ON_CALL = Group(name="on-call", purpose="Repairs production at night.", owner="platform", exclusive=True)
-SUPPORT = Group(name="support", purpose="Answers customers.", owner="support")
+ON_CALL = FunctionalGroup(name="on-call", purpose="Repairs production at night.", owner="platform", exclusive=True)
+SUPPORT = FunctionalGroup(name="support", purpose="Answers customers.", owner="support")
 GROUPS = {group.name: group for group in (ON_CALL, SUPPORT)}
 PEOPLE = ("ada", "ben", "cy", "dee")
 APPROVERS = frozenset({"ben", "ann"})
@@ -39,7 +39,7 @@ def step(actor: str | None, at: datetime = NOON, reason: str | None = "ticket 7"
     return GrantStep(at=at, actor=actor, reason=reason)
 
 
-def request(person: str = "ada", group: Group = ON_CALL, hours: float = 1, **options: Any) -> Grant:
+def request(person: str = "ada", group: FunctionalGroup = ON_CALL, hours: float = 1, **options: Any) -> Grant:
     asked = AccessRequest(person_id=person, group=group, duration=hours * HOUR, starts_at=options.get("starts_at"))
     return grants.request_grant(
         f"{person}-{group.name}", asked, options.get("by", step(person)), options.get("own", ())
@@ -70,7 +70,10 @@ def active(person: str = "ada", **options: Any) -> Grant:
 
 
 REFUSED_REQUESTS: dict[str, tuple[Callable[[], object], str]] = {
-    "everyone": (lambda: request(group=Group(name="everyone", purpose="All.", owner="platform")), "everybody is in"),
+    "everyone": (
+        lambda: request(group=FunctionalGroup(name="everyone", purpose="All.", owner="platform")),
+        "everybody is in",
+    ),
     "no time": (lambda: request(hours=0), "lent for 8 hours at most"),
     "less than no time": (lambda: request(hours=-1), "lent for 8 hours at most"),
     "too long": (lambda: request(hours=8.01), "lent for 8 hours at most"),

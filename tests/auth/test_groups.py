@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from auth import users
-from auth.groups import RANKS, Group, Groups, Sensitivity, find_groups, find_rank
-from auth.memberships import Membership, MembershipSource
+from auth.groups import RANKS, FunctionalGroup, Groups, Sensitivity, find_groups, find_rank
+from auth.memberships import IdentitySource, Membership
 from onedoor.errors import ConfigurationError
 from onedoor.storage.database import MetadataDatabase
 
 FINANCE = '[finance]\npurpose = "Keeps the books."\nowner = "finance"\n'
 SENSITIVE = f'{FINANCE}sensitivity = "sensitive"\n'
-SCIM = MembershipSource.SCIM
+SCIM = IdentitySource.SCIM
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 
 
@@ -30,7 +30,7 @@ def test_an_empty_file_registers_the_groups_of_the_product(tmp_path: Path) -> No
 def test_a_group_of_an_older_file_has_a_purpose_and_an_owner_alone(tmp_path: Path) -> None:
     groups = load(tmp_path, FINANCE)
 
-    assert groups["finance"] == Group(name="finance", purpose="Keeps the books.", owner="finance")
+    assert groups["finance"] == FunctionalGroup(name="finance", purpose="Keeps the books.", owner="finance")
     assert groups.list_owners_without_contact() == ["finance", "platform"]
 
 
@@ -47,7 +47,7 @@ def test_a_group_says_all_that_is_decided_by_it(tmp_path: Path) -> None:
     """
     groups = load(tmp_path, text)
 
-    assert groups["finance"] == Group(
+    assert groups["finance"] == FunctionalGroup(
         name="finance",
         purpose="Keeps the books.",
         owner="finance",
@@ -153,11 +153,11 @@ def test_a_rank_is_a_whole_word_in_any_case(name: str, rank: str | None) -> None
         pytest.param(SENSITIVE, SCIM, timedelta(hours=24), False, id="a sensitive group's is not within a day"),
         pytest.param(SENSITIVE, SCIM, timedelta(hours=24, seconds=1), True, id="a sensitive group's is after a day"),
         pytest.param(
-            SENSITIVE, MembershipSource.LOCAL, timedelta(days=999), False, id="what no directory gave, none confirms"
+            SENSITIVE, IdentitySource.LOCAL, timedelta(days=999), False, id="what no directory gave, none confirms"
         ),
         pytest.param(
             f"{SENSITIVE}stale_after_hours = 48",
-            MembershipSource.LDAP,
+            IdentitySource.LDAP,
             timedelta(hours=30),
             False,
             id="a limit of its own",
@@ -165,7 +165,7 @@ def test_a_rank_is_a_whole_word_in_any_case(name: str, rank: str | None) -> None
     ],
 )
 def test_a_membership_goes_stale(
-    tmp_path: Path, text: str, source: MembershipSource, age: timedelta, is_stale: bool
+    tmp_path: Path, text: str, source: IdentitySource, age: timedelta, is_stale: bool
 ) -> None:
     membership = Membership(group="finance", source=source, since=NOW - timedelta(days=999), confirmed_at=NOW - age)
     groups = load(tmp_path, text)

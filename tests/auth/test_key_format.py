@@ -7,7 +7,7 @@ import pytest
 from auth.key_format import (
     BASE62_ALPHABET,
     KEY_RANDOM_BYTES,
-    ApiKey,
+    PlaintextKey,
     derive_demo_key,
     format_key,
     hash_secret,
@@ -75,4 +75,4 @@ def test_a_demo_key_depends_on_pepper_and_group_alone() -> None:
 
 
 def test_a_key_shown_by_accident_shows_no_secret() -> None:
-    assert repr(ApiKey(id="4PpNKnMFvEXo", secret="x" * 43)) == "ApiKey(id='4PpNKnMFvEXo')"
+    assert repr(PlaintextKey(id="4PpNKnMFvEXo", secret="x" * 43)) == "PlaintextKey(id='4PpNKnMFvEXo')"

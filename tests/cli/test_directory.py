@@ -11,7 +11,7 @@ from auth.attribution import Attribution
 from auth.directory.people import Account, apply_account
 from auth.directory.reports import RemovalsHalted, Sync, lock_source, report_refusal
 from auth.groups import Groups
-from auth.memberships import MembershipSource
+from auth.memberships import IdentitySource
 from onedoor.audit.reader import read_records
 from onedoor.cli import main
 from onedoor.storage.database import MetadataDatabase, open_database
@@ -36,9 +36,9 @@ def state(run: Run, tmp_path: Path) -> MetadataDatabase:
 
 def halt_removal_of(state: MetadataDatabase, email: str) -> None:
     with state.write_transaction() as connection:
-        lock_source(connection, MembershipSource.SCIM)
+        lock_source(connection, IdentitySource.SCIM)
         sync = Sync(
-            connection=connection, source=MembershipSource.SCIM, groups=Groups(), now=state.now(),
+            connection=connection, source=IdentitySource.SCIM, groups=Groups(), now=state.now(),
             attribution=Attribution(actor="scim"), pepper=state.pepper,
         )  # fmt: skip
         account = Account(user_name=email, active=True, email=email, first_name="Ada", last_name="Lovelace")

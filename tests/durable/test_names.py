@@ -75,7 +75,7 @@ from onedoor.exports.storage import CLAIM_FILE, MANIFEST_FILE, NEW_PART_FILE, PL
 from onedoor.http.persisted_documents import PersistedDocumentSettings
 from onedoor.jobs.codecs import build_instance, decode_step_result, described, dump_instance, encode_step_result
 from onedoor.jobs.declarations import Job
-from onedoor.jobs.models import Dispatch, JobSettings, JobState, LineKind
+from onedoor.jobs.models import Dispatch, JobSettings, LineKind, RunState
 from onedoor.jobs.queue import APPLICATION_NAME, CHILD_QUEUE, JOB_QUEUE, WORKFLOW_NAME
 from onedoor.jobs.registry import compute_job_version, compute_release
 from onedoor.model.catalog import Limits
@@ -545,7 +545,7 @@ VALUES = [
     pytest.param(StepOutcome, ["BEGUN", "MADE", "NOT_MADE", "UNDONE", "UNKNOWN"], id="outcomes of steps"),
     pytest.param(ChangeKind, ["create", "update", "put", "delete"], id="verbs"),
     pytest.param(
-        JobState, ["WAITING", "QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "REFUSED"], id="states of jobs"
+        RunState, ["WAITING", "QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "REFUSED"], id="states of jobs"
     ),
     pytest.param(LineKind, ["LOG", "OUTPUT", "ERROR"], id="lines of jobs"),
     pytest.param(Format, ["CSV", "JSONL", "PARQUET", "ARROW"], id="formats of exports"),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from auth.authentication import Authenticator
-from auth.key_format import KEY_RANDOM_BYTES, ApiKey, format_key, mint_key, parse_key
+from auth.key_format import KEY_RANDOM_BYTES, PlaintextKey, format_key, mint_key, parse_key
 from onedoor.storage.database import MetadataDatabaseUnavailable
 from tests.http.conftest import GRAPHQL, Keys, OpenServer, RunningServer
 
@@ -51,7 +51,7 @@ def with_secret_of(one: str, other: str) -> str:
     mine, theirs = parse_key(one), parse_key(other)
     assert mine is not None
     assert theirs is not None
-    return format_key(ApiKey(id=mine.id, secret=theirs.secret))
+    return format_key(PlaintextKey(id=mine.id, secret=theirs.secret))
 
 
 SHUT = [

@@ -9,7 +9,7 @@ from auth.authentication import Principal
 from onedoor.audit.record import build_record_id
 from onedoor.connectors.jobs import JobsConnector
 from onedoor.jobs import store
-from onedoor.jobs.models import JobFileData, JobLogLine, JobRun, JobState, LineKind, Progress, RunResult
+from onedoor.jobs.models import JobFileData, JobLogLine, JobRun, LineKind, Progress, RunResult, RunState
 from onedoor.jobs.registry import compute_job_version, register_jobs
 from onedoor.jobs.tables import JobDatabase
 from onedoor.storage.database import MetadataDatabase, open_database
@@ -75,5 +75,5 @@ def store_run(state: MetadataDatabase, id: str, number: int) -> None:
 
 
 def store_end(state: MetadataDatabase, run: JobRun, number: int) -> None:
-    good = RunResult(state=JobState.SUCCEEDED, result={"number": number})
-    store.end_run(state, run, good if number % 4 == 2 else RunResult(state=JobState.FAILED, reason="not good"))
+    good = RunResult(state=RunState.SUCCEEDED, result={"number": number})
+    store.end_run(state, run, good if number % 4 == 2 else RunResult(state=RunState.FAILED, reason="not good"))

@@ -11,7 +11,7 @@ from auth import users
 from auth.authentication import Principal
 from auth.grant_store import GrantStore, list_held_grants, mint_grant_id
 from auth.grants import AccessRequest, GrantEnded, GrantStep, HeldGrant
-from auth.groups import Group, Groups
+from auth.groups import FunctionalGroup, Groups
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.mutations.context import MutationError
 from onedoor.runtime.call_context import build_call_context, use_call_context
@@ -20,7 +20,7 @@ from tests.mutations import bank
 from tests.mutations.test_sagas import ALL, GIVEN, NOTHING, count_rows, load_intents
 from tests.mutations.world import ADA, World
 
-ON_CALL = Group(name="on-call", purpose="Repairs production.", owner="platform", exclusive=True)
+ON_CALL = FunctionalGroup(name="on-call", purpose="Repairs production.", owner="platform", exclusive=True)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from graphql import build_schema
 
-from auth.groups import Group, Groups, Owner
+from auth.groups import FunctionalGroup, Groups, Owner
 from auth.policy import AccessPolicy, Decision
 from onedoor.model.catalog import Catalog
 from onedoor.query.errors import build_forbidden_rows_error
@@ -18,7 +18,7 @@ COORDINATE = ("Order", "cost")
 READ_ONLY = "type Query { order: Order } type Order { cost: Float }"
 WITH_REQUESTS = f"{READ_ONLY} type Mutation {{ requestAccess: Order }}"
 REACHABLE = Groups(
-    [Group(name=name, purpose="-", owner=owner) for name, owner in
+    [FunctionalGroup(name=name, purpose="-", owner=owner) for name, owner in
      (("finance", "books"), ("controlling", "books"), ("sales", "sales operations"), ("support", "nobody"))],
     [Owner(name="books", contact="#books"), Owner(name="sales operations", contact="sales@acme.example")],
 )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from auth.directory.memberships import list_names
-from auth.memberships import MembershipSource
+from auth.memberships import IdentitySource
 
 ENTRA_ID, OKTA_ID = "8f1d2c3b-0000-4000-8000-000000000001", "00gab1cd2ef3gh4ij5k6"
 
@@ -22,5 +22,5 @@ ENTRA_ID, OKTA_ID = "8f1d2c3b-0000-4000-8000-000000000001", "00gab1cd2ef3gh4ij5k
     ],
 )
 def test_a_name_that_looks_like_an_id_or_a_dn_names_nothing(name: str, names: set[str]) -> None:
-    row: Any = SimpleNamespace(source=MembershipSource.SCIM, display_name=name, external_id="its-own-id", resource="{}")
+    row: Any = SimpleNamespace(source=IdentitySource.SCIM, display_name=name, external_id="its-own-id", resource="{}")
     assert list_names(row) == names

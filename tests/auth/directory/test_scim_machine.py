@@ -14,10 +14,10 @@ from scim2_models import ConflictException, PatchOp, Resource, ResourceType
 from scim2_server.utils import parametrize
 
 from auth import users
-from auth.attribution import AdministrativeChange, Attribution
+from auth.attribution import Attribution, SubjectChange
 from auth.directory.scim_service import build_provider
 from auth.directory.scim_storage import ScimDirectory, ScimStorage
-from auth.groups import Group, Groups
+from auth.groups import FunctionalGroup, Groups
 from onedoor.storage.database import open_database
 from tests.metadata import copy_sqlite
 
@@ -26,16 +26,16 @@ NAMES = ("ann@x.example", "ANN@X.example", "ａnn@x.example", "bob@x.example", "
 GROUP_NAMES = ("feeds-finance", "feeds-both", "operators", "finance", "other")
 REGISTER = Groups(
     [
-        Group(name="finance", purpose="p", owner="o", directory_groups=("feeds-finance", "feeds-both")),
-        Group(name="support", purpose="p", owner="o", directory_groups=("feeds-both",)),
-        Group(name="operators", purpose="p", owner="o"),
+        FunctionalGroup(name="finance", purpose="p", owner="o", directory_groups=("feeds-finance", "feeds-both")),
+        FunctionalGroup(name="support", purpose="p", owner="o", directory_groups=("feeds-both",)),
+        FunctionalGroup(name="operators", purpose="p", owner="o"),
     ]
 )
 OPERATOR = "op@x.example"
 EMAILS = ("ann@x.example", "bob@x.example")
 
 
-async def begin_nothing(change: AdministrativeChange) -> None:
+async def begin_nothing(change: SubjectChange) -> None:
     return None
 
 

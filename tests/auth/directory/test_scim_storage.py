@@ -5,14 +5,14 @@ from scim2_models import ScimProvider
 from scim2_server.storage import AsyncScimStorage
 from scim2_server.testing import AsyncScimStorageContract
 
-from auth.attribution import AdministrativeChange, Attribution
+from auth.attribution import Attribution, SubjectChange
 from auth.directory.scim_service import build_provider
 from auth.directory.scim_storage import ScimDirectory, ScimStorage
 from auth.groups import Groups
 from onedoor.storage.database import MetadataDatabase
 
 
-async def begin_nothing(change: AdministrativeChange) -> None:
+async def begin_nothing(change: SubjectChange) -> None:
     return None
 
 

@@ -3,11 +3,11 @@
 import pytest
 from graphql import DocumentNode, parse
 
-from auth.groups import Group, Groups
+from auth.groups import FunctionalGroup, Groups
 from onedoor.schema.builder import check_groups, check_permissions, derive_policy
 from onedoor.schema.reader import SchemaError
 
-GROUPS = Groups(Group(name=name, purpose="-", owner="-") for name in ("finance", "people", "sales"))
+GROUPS = Groups(FunctionalGroup(name=name, purpose="-", owner="-") for name in ("finance", "people", "sales"))
 
 GOOD = """
 type Query { "Who." employee: Employee }

@@ -46,7 +46,9 @@ BYTES_A_FIELD = 1600
 """What a field of a plan takes in memory, fragments expanded: 700 to 1,600, as measured."""
 
 LARGE_OPERATIONS = 4
-"""Plans of LARGE_PLAN_BYTES and more that are made and carried out at once; half of them for one person at most."""
+"""Requests with a large plan that is not cached, or a large cost, under way at once; half of them for one person."""
+
+LARGE_COST = 10_000
 
 LARGE_PLAN_BYTES = 500_000
 """Plans that take some milliseconds to complete, those of more than some hundred fields, and much memory."""
@@ -241,7 +243,7 @@ class QueryEngine:
     offload: Offload = field(default_factory=Offload)
     """Runs what would hold up the event loop."""
     large_operations: FairSlots = field(default_factory=partial(FairSlots, LARGE_OPERATIONS))
-    """The slots of operations whose plans are large and not cached, each held until its request has ended."""
+    """The slots of large operations, each held until its request has ended."""
 
 
 def build_query_engine(

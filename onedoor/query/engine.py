@@ -25,6 +25,7 @@ from onedoor.query import selection
 from onedoor.query.authorize import authorize
 from onedoor.query.context import (
     BYTES_A_FIELD,
+    LARGE_COST,
     LARGE_PLAN_BYTES,
     CachedDocument,
     CachedPlan,
@@ -143,6 +144,8 @@ async def execute(
             state.traces = []
         if admit_cost is not None:
             await admit_cost(execution.result.cost)
+        if execution.result.cost >= LARGE_COST:
+            await execution.wait_for_slot()
         results = await execution.run(query, state)
         is_mutation = query.operation.operation.operation is OperationType.MUTATION
         if request.extensions.get("allOrNothing") and execution.result.withheld and not is_mutation:
@@ -306,8 +309,10 @@ class Execution:
         with Deadline(self.deadline):
             return await view_for(self.engine, self.principal)
 
-    async def _wait_for_slot(self) -> None:
+    async def wait_for_slot(self) -> None:
         """Wait for the slot of a large operation, within the time of the request. Raises TimeoutError."""
+        if self.slot is not None:
+            return
         context = build_call_context(self.principal.person_id)
         with Deadline(self.deadline), call_context.use_call_context(context):
             self.slot = await self.engine.large_operations.acquire()
@@ -356,7 +361,7 @@ class Execution:
         key = (prepared.document.text, name, view.requirements_met, self.engine.catalog.version, variables_key)
         plan = partial(self._plan_or_refuse, view, prepared)
         if BYTES_A_FIELD * prepared.document.fields > LARGE_PLAN_BYTES and self.engine.plan_cache.get(key) is None:
-            await self._wait_for_slot()
+            await self.wait_for_slot()
         cached = await self._find_or_make(self.engine.plan_cache, key, plan, self._measure_plan)
         if not isinstance(cached, CachedPlan):
             raise RequestRejected(*cached)

@@ -90,6 +90,21 @@ async def test_large_plans_are_carried_out_two_at_a_time_for_a_person(open_serve
     assert (small.status, other.status, held) == (200, 200, 2)
 
 
+async def test_large_reads_are_carried_out_two_at_a_time_for_a_person(open_server: OpenServer) -> None:
+    odd = HookedConnector(acme.sources()["internal"], hang)
+    server: RunningServer = await open_server({"internal": odd}, rate_limits=acme.UNLIMITED_RATES)
+    slots = server.app_state.executor.engine.large_operations
+    large = "{ customers(first: 1000) { nodes { orders(first: 20) { nodes { id } } } } }"
+    hanging = [asyncio.create_task(server.ask(large)) for _ in range(6)]
+    await wait_until(lambda: len(slots.queue) == 4)
+    small, other = await server.ask(ME), await server.ask(ME, "finance")
+    held = slots.held.total()
+    for task in hanging:
+        task.cancel()
+    await wait_until(lambda: slots.held.total() == 0)
+    assert (small.status, other.status, held) == (200, 200, 2)
+
+
 async def test_the_bytes_that_a_key_writes_to_the_records_are_bounded(open_server: OpenServer) -> None:
     server: RunningServer = await open_server(rate_limits=replace(acme.UNLIMITED_RATES, record_bytes_a_minute=2_000))
     wordy = "{ me { " + " ".join(f"a{number}: email" for number in range(150)) + " } }"

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Select, func, insert, select, text, update
+from sqlalchemy import ColumnElement, Connection, Select, func, insert, or_, select, text, update
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -19,6 +19,7 @@ from auth.attribution import Attribution, SubjectChange, name_change
 from auth.grants import (
     OPEN_STATES,
     AccessRequest,
+    Electorate,
     Grant,
     GrantEnding,
     GrantRefused,
@@ -30,10 +31,17 @@ from auth.grants import (
 )
 from auth.groups import ACCESS_REVIEW, Groups, find_groups
 from auth.key_format import encode_id
-from auth.memberships import read_membership
+from auth.memberships import MembershipKey, confirm_membership, read_membership
+from auth.separation import list_linked_users
 from onedoor.errors import ErrorCode
 from onedoor.storage.database import TIMEOUT_SECONDS, MetadataDatabase, MetadataDatabaseUnavailable
-from onedoor.storage.tables import GRANT_IS_ACTIVE, grant_table, membership_table, user_table
+from onedoor.storage.tables import (
+    GRANT_IS_ACTIVE,
+    grant_table,
+    membership_period_table,
+    membership_table,
+    user_table,
+)
 
 GRANTS_LOCK = 0x0D02
 """PostgreSQL's advisory lock that lets one process at a time take a step of any grant, as SQLite's write lock does."""
@@ -51,12 +59,15 @@ CHECK_THREADS = 2
 
 IS_OPEN = grant_table.c.state.in_(sorted(OPEN_STATES))
 
+FOR_GOOD = timedelta(0)
+"""What the column of durations holds where a group is asked for good."""
+
 STEPS = ("requested", "decided", "ended")
 """The steps that a row holds, each in four columns."""
 
 
-TakeStep: TypeAlias = Callable[[Grant, GrantStep, Set[str]], Grant]
-"""Takes a step of a grant, given the approvers of its group. Raises GrantRefused."""
+TakeStep: TypeAlias = Callable[[Connection, Grant], Grant]
+"""Takes a step of a grant. Raises GrantRefused."""
 
 
 def mint_grant_id() -> str:
@@ -79,7 +90,8 @@ class GrantStore:
                 limit = f"{OPEN_REQUESTS_MAX} requests of yours are open"
                 raise GrantRefused(f"{limit}, which is the most: withdraw one", ErrorCode.LIMIT_EXCEEDED)
             requested = grants.request_grant(id, request, step, own)
-            if not self._list_approvers(connection, requested.group) - {requested.person_id}:
+            deciding = self._list_approvers(connection, requested.group) - {requested.person_id, step.actor}
+            if not deciding - _list_linked_users(connection, requested):
                 raise GrantRefused(
                     f"nobody may approve access to `{requested.group}`: "
                     f"have another of its approvers join `{ACCESS_REVIEW}`",
@@ -96,27 +108,32 @@ class GrantStore:
             for id, request in requests.items():
                 self._require_free(connection, request)
                 own = _load_grants(connection, grant_table.c.person_id == request.person_id, IS_OPEN)
-                approved = grants.approve(grants.request_grant(id, request, step, own), step, {step.actor})
-                connection.execute(insert(grant_table).values(_dump_grant(approved)))
-                _name_step(connection, approved, "lend", step)
+                lent = grants.lend(id, request, step, own)
+                connection.execute(insert(grant_table).values(_dump_grant(lent)))
+                _name_step(connection, lent, "lend", step)
             self._settle(connection)
             return [_require_grant(connection, id) for id in requests]
 
     def approve(self, id: str, step: GrantStep) -> Grant:
         """Approve a request as one of the approvers of its group. Raises GrantRefused."""
-        return self._take_step(id, "approve", step, grants.approve)
+        return self._take_step(id, "approve", step, partial(self._decide, step=step, decide=grants.approve))
 
     def deny(self, id: str, step: GrantStep) -> Grant:
         """Deny a request as one of the approvers of its group. Raises GrantRefused."""
-        return self._take_step(id, "deny", step, grants.deny)
+        return self._take_step(id, "deny", step, partial(self._decide, step=step, decide=grants.deny))
 
     def give_back(self, id: str, step: GrantStep) -> Grant:
         """Return or withdraw a grant as its holder; the next in the queue has it then. Raises GrantRefused."""
-        return self._take_step(id, "return", step, lambda grant, step, _: grants.give_back(grant, step))
+        return self._take_step(id, "return", step, lambda _, grant: grants.give_back(grant, step))
 
     def force_return(self, id: str, step: GrantStep) -> Grant:
         """Take a grant back as one of the approvers, once enough of them do. Raises GrantRefused."""
-        return self._take_step(id, "force-return", step, grants.force_return)
+        return self._take_step(
+            id,
+            "force-return",
+            step,
+            lambda connection, grant: grants.force_return(grant, step, self._load_electorate(connection, grant)),
+        )
 
     def settle(self) -> Sequence[Grant]:
         """Take every step that is due by itself, and return the grants that took one.
@@ -149,11 +166,33 @@ class GrantStore:
         with self._transaction() as connection:
             self._settle(connection)
             grant = _require_grant(connection, id)
-            taken = take(grant, step, self._list_approvers(connection, grant.group))
+            taken = take(connection, grant)
             _write_grant(connection, taken)
+            if taken.state is GrantState.JOINED:
+                self._join(connection, taken, step)
             _name_step(connection, taken, FORCED_BY_ONE if grants.is_forced_by_one(taken) else verb, step)
             self._settle(connection)
             return _require_grant(connection, id)
+
+    def _decide(
+        self,
+        connection: Connection,
+        grant: Grant,
+        *,
+        step: GrantStep,
+        decide: Callable[[Grant, GrantStep, Set[str]], Grant],
+    ) -> Grant:
+        if step.actor in _list_linked_users(connection, grant):
+            raise GrantRefused(
+                "whoever made an account or saw its key does not decide with it: ask another approver",
+                ErrorCode.FORBIDDEN,
+            )
+        return decide(grant, step, self._list_approvers(connection, grant.group))
+
+    def _join(self, connection: Connection, grant: Grant, step: GrantStep) -> None:
+        """Let the person of a grant into its group for good, as the approver who takes the step."""
+        key = MembershipKey(person_id=grant.person_id, group=grant.group)
+        confirm_membership(connection, key, now=self.database.now(), attribution=_build_attribution(step))
 
     def _settle(self, connection: Connection) -> Sequence[Grant]:
         """Write what is due; what ended is written before what begins in its place."""
@@ -173,11 +212,24 @@ class GrantStore:
         )
         return tuple(due)
 
+    def _name_approvers(self, group: str) -> Sequence[str]:
+        """Return the groups of which an approver must be in one; none: `access-review` is enough."""
+        return self.groups[group].approvers if group in self.groups.names else ()
+
     def _list_approvers(self, connection: Connection, group: str) -> frozenset[str]:
         """Return the active members of `access-review` who are in a group of approvers, if the register names any."""
-        reviewers = self._list_members(connection, (ACCESS_REVIEW,))
-        named = self.groups[group].approvers if group in self.groups.names else ()
+        reviewers, named = self._list_members(connection, (ACCESS_REVIEW,)), self._name_approvers(group)
         return reviewers & self._list_members(connection, named) if named else reviewers
+
+    def _load_electorate(self, connection: Connection, grant: Grant) -> Electorate:
+        """Load who counts where a grant is taken back."""
+        named, asked_at = self._name_approvers(grant.group), grant.requested.at
+        former = _list_former_members(connection, (ACCESS_REVIEW,), asked_at)
+        return Electorate(
+            current=self._list_approvers(connection, grant.group),
+            former=former & _list_former_members(connection, named, asked_at) if named else former,
+            let_in_by=_map_who_let_in(connection, (ACCESS_REVIEW, *named), asked_at),
+        )
 
     def _list_members(self, connection: Connection, names: Sequence[str]) -> frozenset[str]:
         """Return the ids of the active people whose membership of one of these groups counts now."""
@@ -202,10 +254,10 @@ class GrantStore:
         person = connection.execute(select(user_table).filter_by(id=request.person_id)).first()
         if person is None or person.deactivated_at is not None:
             raise GrantRefused("whoever is deactivated can hold no grant", ErrorCode.NOT_FOUND)
-        if person.owner_group is not None:
+        if person.owner_group is not None and request.duration is not None:
             raise GrantRefused("a service holds no grant: have its owner put it into the group", ErrorCode.FORBIDDEN)
         if request.person_id in self._list_members(connection, (request.group.name,)):
-            raise GrantRefused(f"you are in `{request.group.name}` already: there is nothing to ask for")
+            raise GrantRefused(f"`{person.email}` is in `{request.group.name}` already: there is nothing to ask for")
 
 
 def find_grant(database: MetadataDatabase, id: str) -> Grant:
@@ -288,6 +340,28 @@ def _list_active_people(connection: Connection, ids: Set[str]) -> frozenset[str]
     return frozenset(connection.execute(people).scalars()) if ids else frozenset()
 
 
+def _list_former_members(connection: Connection, names: Sequence[str], at: datetime) -> frozenset[str]:
+    """Return the ids of the people who were in one of these groups at a time."""
+    period = membership_period_table.c
+    people = (
+        select(period.person_id)
+        .join_from(membership_period_table, user_table)
+        .where(period.group_name.in_(names), period.since <= at, or_(period.until.is_(None), period.until > at))
+        .where(user_table.c.owner_group.is_(None))
+    )
+    return frozenset(connection.execute(people).scalars())
+
+
+def _map_who_let_in(connection: Connection, names: Sequence[str], since: datetime) -> Mapping[str, frozenset[str]]:
+    """Map the ids of those who have joined one of these groups since a time to those who let them in."""
+    period = membership_period_table.c
+    joined = select(period.person_id, period.added_by).where(period.group_name.in_(names), period.since > since)
+    let_in_by: dict[str, frozenset[str]] = {}
+    for person_id, added_by in connection.execute(joined.where(period.added_by.is_not(None))):
+        let_in_by[person_id] = let_in_by.get(person_id, frozenset()) | {added_by}
+    return let_in_by
+
+
 def _load_last_turns(connection: Connection, groups: Set[str]) -> dict[str, LastTurn]:
     newest = (
         select(grant_table.c.group_name, func.max(grant_table.c.fencing_token).label("token"))
@@ -317,10 +391,19 @@ def _require_grant(connection: Connection, id: str) -> Grant:
     return _parse_grant(row)
 
 
+def _list_linked_users(connection: Connection, grant: Grant) -> frozenset[str]:
+    """Return the ids of those who may be one person with whom a grant is for, or with whoever asked for it."""
+    asking = {grant.person_id, grant.requested.actor} - {None}
+    return frozenset[str]().union(*(list_linked_users(connection, str(id)) for id in asking))
+
+
 def _name_step(connection: Connection, grant: Grant, verb: str, step: GrantStep) -> None:
     change = SubjectChange(type=GRANT_TYPE, id=grant.id, verb=verb, person_id=grant.person_id)
-    attribution = Attribution(actor=step.actor, reason=step.reason, record_id=step.record_id, at=step.at)
-    name_change(connection, attribution, change)
+    name_change(connection, _build_attribution(step), change)
+
+
+def _build_attribution(step: GrantStep) -> Attribution:
+    return Attribution(actor=step.actor, reason=step.reason, record_id=step.record_id, at=step.at)
 
 
 def _write_grant(connection: Connection, grant: Grant) -> None:
@@ -335,7 +418,7 @@ def _dump_grant(grant: Grant) -> dict[str, Any]:
         "person_id": grant.person_id,
         "state": str(grant.state),
         "starts_at": grant.starts_at,
-        "duration": grant.duration,
+        "duration": grant.duration or FOR_GOOD,
         "active_since": grant.active_since,
         "ends_at": grant.ends_at,
         "slot": None if grant.fencing_token is None else "" if grant.is_exclusive else grant.person_id,
@@ -359,7 +442,7 @@ def _parse_grant(row: Row[Any]) -> Grant:
         state=GrantState(row.state),
         requested=requested,
         starts_at=row.starts_at,
-        duration=row.duration,
+        duration=row.duration or None,
         decided=decided,
         active_since=row.active_since,
         ends_at=row.ends_at,

@@ -5,7 +5,7 @@ Everything here is a pure function of values; `auth.grant_store` keeps grants in
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -31,6 +31,8 @@ class GrantState(StrEnum):
     """It is approved, and waits for its start or its turn."""
     ACTIVE = "ACTIVE"
     ENDED = "ENDED"
+    JOINED = "JOINED"
+    """It was asked for good, and is a membership since its approval."""
     DENIED = "DENIED"
     WITHDRAWN = "WITHDRAWN"
     """Whoever asked took it back before it was active."""
@@ -71,8 +73,8 @@ class GrantStep:
 class Grant:
     """A group that a person holds for a limited time, from the request for it to its end.
 
-    `duration` counts from the moment at which it becomes active. The fencing token is then one more than that of the
-    grant of its group before.
+    `duration` counts from the moment at which it becomes active; None: it is asked for good. The fencing token is then
+    one more than that of the grant of its group before.
     """
 
     id: str
@@ -82,7 +84,7 @@ class Grant:
     requested: GrantStep
     starts_at: datetime
     """It is not active before."""
-    duration: timedelta
+    duration: timedelta | None
     decided: GrantStep | None = None
     active_since: datetime | None = None
     ends_at: datetime | None = None
@@ -111,7 +113,8 @@ class AccessRequest:
 
     person_id: str
     group: FunctionalGroup
-    duration: timedelta
+    duration: timedelta | None
+    """None: for good, as a membership."""
     starts_at: datetime | None = None
     """None: at once."""
 
@@ -122,6 +125,22 @@ class LastTurn:
 
     person_id: str
     fencing_token: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Electorate:
+    """The approvers who count where a grant is taken back, so that whoever forces it chooses nobody who counts."""
+
+    current: frozenset[str]
+    former: frozenset[str]
+    """Those there were when the grant was asked for: who is no approver any more counts among those it takes."""
+    let_in_by: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By id of who has become an approver since, who let them in."""
+
+    def list_let_in_by(self, forced_by: Iterable[str]) -> frozenset[str]:
+        """Return the ids of those who have become approvers since by one of these."""
+        deciding = set(forced_by)
+        return frozenset(id for id, by in self.let_in_by.items() if by & deciding) - self.former
 
 
 class GrantRefused(OnedoorError):
@@ -147,7 +166,9 @@ def request_grant(id: str, request: AccessRequest, step: GrantStep, own_grants: 
     _require_reason(step)
     if group.name == EVERYONE:
         raise GrantRefused(f"everybody is in `{EVERYONE}`: ask for the group that a denial names")
-    if not timedelta(0) < request.duration <= group.grant_max:
+    if request.duration is None:
+        _require_membership_counts(group)
+    elif not timedelta(0) < request.duration <= group.grant_max:
         limit = f"`{group.name}` is lent for {format_hours(group.grant_max)} at most"
         raise GrantRefused(f"{limit}: ask for more than nothing and no longer than that")
     if starts_at > step.at + START_AHEAD_MAX:
@@ -155,7 +176,7 @@ def request_grant(id: str, request: AccessRequest, step: GrantStep, own_grants: 
     for grant in own_grants:
         if grant.group == group.name and grant.state in WAITING_STATES:
             raise GrantRefused(
-                f"your request `{grant.id}` for `{group.name}` is open: wait for it, or withdraw it",
+                f"the request `{grant.id}` for `{group.name}` is open: wait for it, or have it withdrawn",
                 ErrorCode.ALREADY_EXISTS,
             )
     return Grant(
@@ -169,17 +190,24 @@ def request_grant(id: str, request: AccessRequest, step: GrantStep, own_grants: 
     )
 
 
+def lend(id: str, request: AccessRequest, step: GrantStep, own_grants: Iterable[Grant]) -> Grant:
+    """Return a grant that is requested and approved in one step, by an administrator. Raises GrantRefused."""
+    requested = request_grant(id, request, step, own_grants)
+    _require_other_than_holder(requested, step)
+    return replace(requested, state=GrantState.WAITING, decided=step)
+
+
 def approve(grant: Grant, step: GrantStep, approvers: Set[str]) -> Grant:
     """Approve a request; it is active when `settle` finds that its turn has come. Raises GrantRefused."""
     _require_undecided(grant)
-    _require_approver(grant, step, approvers)
-    return replace(grant, state=GrantState.WAITING, decided=step)
+    _require_decider(grant, step, approvers)
+    return replace(grant, state=GrantState.WAITING if grant.duration else GrantState.JOINED, decided=step)
 
 
 def deny(grant: Grant, step: GrantStep, approvers: Set[str]) -> Grant:
     """Deny a request. Raises GrantRefused."""
     _require_undecided(grant)
-    _require_approver(grant, step, approvers)
+    _require_decider(grant, step, approvers)
     _require_reason(step)
     return replace(grant, state=GrantState.DENIED, decided=step)
 
@@ -194,19 +222,20 @@ def give_back(grant: Grant, step: GrantStep) -> Grant:
     return end_grant(grant, GrantEnding.RETURNED, step)
 
 
-def force_return(grant: Grant, step: GrantStep, approvers: Set[str]) -> Grant:
+def force_return(grant: Grant, step: GrantStep, electorate: Electorate) -> Grant:
     """Note that an approver wants a grant back, and end it once enough of them do.
 
     That is FORCED_RETURN_APPROVERS, or the one there is beside its holder. Raises GrantRefused.
     """
     _require_active(grant)
-    _require_approver(grant, step, approvers)
+    _require_approver(grant, step, electorate.current)
     _require_reason(step)
     assert step.actor is not None
     forced_by = tuple(dict.fromkeys((*grant.forced_by, step.actor)))
     noted = replace(grant, forced_by=forced_by)
-    others = approvers - {grant.person_id}
-    is_enough = len(others & set(forced_by)) >= min(FORCED_RETURN_APPROVERS, len(others))
+    counted = electorate.current - electorate.list_let_in_by(forced_by) - {grant.person_id}
+    needed = min(FORCED_RETURN_APPROVERS, len((counted | electorate.former) - {grant.person_id}))
+    is_enough = len(counted.intersection(forced_by)) >= max(needed, 1)
     return end_grant(noted, GrantEnding.FORCED, step) if is_enough else noted
 
 
@@ -277,6 +306,7 @@ def _take_turns(
 
 
 def _activate(grant: Grant, group: FunctionalGroup, token: int, now: datetime) -> Grant:
+    assert grant.duration is not None
     return replace(
         grant,
         state=GrantState.ACTIVE,
@@ -324,8 +354,23 @@ def _require_active(grant: Grant) -> None:
         raise GrantRefused(f"`{grant.id}` is {grant.state}: only what is ACTIVE is returned")
 
 
-def _require_approver(grant: Grant, step: GrantStep, approvers: Set[str]) -> None:
+def _require_membership_counts(group: FunctionalGroup) -> None:
+    if group.exclusive:
+        raise GrantRefused(f"`{group.name}` has one holder at a time: have them ask for it with `requestAccess`")
+
+
+def _require_other_than_holder(grant: Grant, step: GrantStep) -> None:
     if step.actor == grant.person_id:
         raise GrantRefused("nobody decides on access of their own: ask another approver", ErrorCode.FORBIDDEN)
+
+
+def _require_decider(grant: Grant, step: GrantStep, approvers: Set[str]) -> None:
+    _require_approver(grant, step, approvers)
+    if step.actor == grant.requested.actor:
+        raise GrantRefused("nobody decides on what they asked for: ask another approver", ErrorCode.FORBIDDEN)
+
+
+def _require_approver(grant: Grant, step: GrantStep, approvers: Set[str]) -> None:
+    _require_other_than_holder(grant, step)
     if step.actor not in approvers:
         raise GrantRefused(f"access to `{grant.group}` is decided by its approvers: ask them", ErrorCode.FORBIDDEN)

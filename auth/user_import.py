@@ -3,7 +3,7 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -11,7 +11,6 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from auth.attribution import Attribution
-from auth.groups import Groups
 from auth.memberships import MembershipKey, confirm_membership
 from auth.users import (
     Attributes,
@@ -83,17 +82,25 @@ class ImportReport:
 
 
 def import_users(
-    database: MetadataDatabase, text: str, groups: Groups, attribution: Attribution, *, dry_run: bool = False
+    database: MetadataDatabase,
+    text: str,
+    require_group: Callable[[str], None],
+    attribution: Attribution,
+    *,
+    dry_run: bool = False,
 ) -> ImportReport:
     """Create the people of a CSV file, or bring those there are up to date, and add them to the groups named.
 
+    `require_group` raises ConfigurationError for a group to which the file adds nobody who is not in it.
     Nobody is deactivated and no group is left. If a line is refused, or in a dry run, nothing is changed and the report
     says what would be. Raises ConfigurationError where the file as a whole cannot be read.
     """
     people = parse_people(text)
     with database.write_transaction() as connection:
         whole = connection.begin_nested()
-        importer = _UserImporter(database=database, connection=connection, groups=groups, attribution=attribution)
+        importer = _UserImporter(
+            database=database, connection=connection, require_group=require_group, attribution=attribution
+        )
         lines = tuple(importer.import_person(person) for person in people)
         is_applied = not dry_run and all(line.outcome is not LineOutcome.REFUSED for line in lines)
         if is_applied:
@@ -162,7 +169,7 @@ class _UserImporter:
 
     database: MetadataDatabase
     connection: Connection
-    groups: Groups
+    require_group: Callable[[str], None]
     attribution: Attribution
     seen: dict[str, int] = field(default_factory=dict)
     """By address, folded, the line that had it."""
@@ -181,12 +188,12 @@ class _UserImporter:
         earlier = self.seen.setdefault(folded, person.number)
         if earlier != person.number:
             raise ConfigurationError(f"line {earlier} has this address, too: keep one")
-        for group in person.groups:
-            self.groups.require(group)
         row = self.connection.execute(select(user_table).filter_by(email_folded=folded)).first()
         if row is None:
             self._add_to_groups(self._create(person), person.groups)
             return LineOutcome.CREATED, None
+        if row.owner_group is not None:
+            raise ConfigurationError("is a service: name people alone")
         if row.deactivated_at is not None:
             raise ConfigurationError("is deactivated: activate them first")
         if row.id == self.attribution.actor:
@@ -216,8 +223,8 @@ class _UserImporter:
         return updated
 
     def _add_to_groups(self, person_id: str, groups: Sequence[str]) -> list[str]:
-        """Add a person to groups, and return those that they were not in."""
-        return [
+        """Add a person to groups, and return those that they were not in. Raises ConfigurationError."""
+        joined = [
             group
             for group in groups
             if confirm_membership(
@@ -227,3 +234,6 @@ class _UserImporter:
                 attribution=self.attribution,
             )
         ]
+        for group in joined:
+            self.require_group(group)
+        return joined

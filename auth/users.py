@@ -145,6 +145,8 @@ def _insert_user(connection: Connection, user: User, attribution: Attribution) -
     except IntegrityError as reason:
         raise _build_taken_error(user.email) from reason
     _name_user_change(connection, attribution, user.id, "create")
+    if user.attributes:
+        _name_user_change(connection, attribution, user.id, "set-attributes")
     key = MembershipKey(person_id=user.id, group=EVERYONE)
     confirm_membership(connection, key, now=user.created_at, attribution=attribution)
 

@@ -351,8 +351,7 @@ async def open_app(settings: Settings, company: Company, *, start_jobs: bool = F
             )
         )
         if parts.has_directory:
-            address = settings.directory.address
-            catalog.actions.update(build_directory_actions(job_database, company.groups, redaction_key, address))
+            catalog.actions.update(build_directory_actions(job_database, company.groups, redaction_key))
         if parts.has_uploads:
             catalog.actions.update(build_upload_actions(engine, company.mappings, redaction_key))
         if parts.has_jobs:

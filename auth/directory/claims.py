@@ -103,7 +103,8 @@ def replace_claim(database: MetadataDatabase, user: str, attribution: Attributio
             raise ConfigurationError(f"`{row.email}` is a service: rotate its key instead")
         text = create_claim(connection, database.pepper, row.id, now)
         id = str(text[: len(CLAIM_PREFIX) + ID_LENGTH])
-        name_change(connection, attribution, SubjectChange(type="KeyClaim", id=id, verb="create"))
+        change = SubjectChange(type="KeyClaim", id=id, verb="create", person_id=row.id)
+        name_change(connection, attribution, change)
     return ClaimCode(id=id, person_id=row.id, email=row.email, text=text, expires_at=now + LINK_PERIOD)
 
 

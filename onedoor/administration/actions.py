@@ -3,17 +3,19 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial, wraps
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, TypeAlias
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from auth import api_keys, users
+from auth import api_keys, separation, users
 from auth.attribution import Attribution, SubjectChange, check_reason, load_changes
 from auth.authentication import Principal
-from auth.groups import Groups
+from auth.groups import EVERYONE, USER_ADMINISTRATION, Groups, Sensitivity
 from auth.key_format import DEFAULT_KEY_DAYS
+from auth.memberships import IdentitySource
 from auth.user_import import import_users
 from onedoor.audit.record import AuditedChange, hash_scalar
 from onedoor.connectors.administration import (
@@ -134,6 +136,20 @@ def build_administration_search(database: JobDatabase, redaction_key: bytes) -> 
     return find_changes
 
 
+def for_members(act: Act) -> Act:
+    """Let an act that outlasts a grant be carried out by members of `user-administration` alone."""
+
+    @wraps(act)
+    def carry_out(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
+        if USER_ADMINISTRATION in {grant.group for grant in call.principal.grants}:
+            message = f"your grant of `{USER_ADMINISTRATION}` ends, and this would not: ask a member of that group"
+            raise ConnectorError(message, ErrorCode.FORBIDDEN)
+        return act(database, call)
+
+    return carry_out
+
+
+@for_members
 def create_user_account(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
     user = users.create_user(
         database,
@@ -147,14 +163,18 @@ def create_user_account(database: MetadataDatabase, call: AdministrationCall) ->
     return ActOutcome(row_id=user.id)
 
 
+@for_members
 def create_service_account(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
-    call.groups.require(call.input["ownerGroup"])
+    owner_group, groups, attributes = call.input["ownerGroup"], _read_groups(call), _read_attributes(call)
+    call.groups.require(owner_group)
+    if owner_group in call.principal.groups and (groups or attributes):
+        raise _build_widening_error()
     service = users.create_service(
         database,
         name=call.input["name"],
-        owner_group=call.input["ownerGroup"],
-        groups=_read_groups(call),
-        attributes=_read_attributes(call),
+        owner_group=owner_group,
+        groups=groups,
+        attributes=attributes,
         attribution=call.attribution,
     )
     return ActOutcome(row_id=service.id)
@@ -166,14 +186,23 @@ def rename_user_account(database: MetadataDatabase, call: AdministrationCall) ->
     return _show_user(database, call)
 
 
+@for_members
 def change_user_account_email(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
-    id = users.find_user_id(database, call.input["user"])
-    users.change_email(database, id, call.input["email"], call.attribution)
-    return ActOutcome(row_id=id)
+    """Change the address of who sees nothing yet: it is where their key goes."""
+    user = users.load_user(database, call.input["user"])
+    if user.groups != (EVERYONE,) or user.attributes or api_keys.has_valid_key(database, user.id):
+        raise ConnectorError(
+            "an address is where a key goes, and this user has one, or groups, or attributes: their directory changes "
+            "it, or `users change-email` at the server",
+            ErrorCode.FORBIDDEN,
+        )
+    users.change_email(database, user.id, call.input["email"], call.attribution)
+    return ActOutcome(row_id=user.id)
 
 
+@for_members
 def set_user_account_attributes(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
-    id = _find_another_user(database, call)
+    id = find_another_user(database, call)
     users.set_attributes(database, id, _read_attributes(call), call.attribution)
     return ActOutcome(row_id=id)
 
@@ -183,12 +212,20 @@ def deactivate_user_account(database: MetadataDatabase, call: AdministrationCall
     return _show_user(database, call)
 
 
+@for_members
 def activate_user_account(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
-    return ActOutcome(row_id=users.activate_user(database, call.input["user"], call.attribution).id)
+    """Activate a user in the groups they were in, but for the sensitive ones that an administrator had given."""
+    user = users.load_user(database, call.input["user"])
+    given = [item.group for item in user.memberships if item.source is IdentitySource.LOCAL]
+    sensitive = [group for group in given if group in call.groups.names and is_sensitive(call.groups, group)]
+    if user.deactivated_at is not None:
+        users.leave_group(database, user.id, *sensitive, attribution=call.attribution)
+    return ActOutcome(row_id=users.activate_user(database, user.id, call.attribution).id)
 
 
+@for_members
 def join_groups(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
-    id, groups = _find_another_user(database, call), _read_groups(call)
+    id, groups = find_another_user(database, call), _read_groups(call)
     users.join_group(database, id, *groups, attribution=call.attribution)
     return ActOutcome(row_id=id)
 
@@ -198,24 +235,14 @@ def leave_groups(database: MetadataDatabase, call: AdministrationCall) -> ActOut
     return _show_user(database, call)
 
 
-def create_api_key(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
-    days = _read_option(call, "days", DEFAULT_KEY_DAYS)
-    return show_issued_key(api_keys.create_key(database, call.input["user"], days=days, attribution=call.attribution))
-
-
-def rotate_api_key(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
-    grace = _read_grace(call)
-    return show_issued_key(api_keys.rotate_key(database, call.input["user"], grace=grace, attribution=call.attribution))
+def create_service_key(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
+    service_id, days = _find_own_service(database, call), _read_option(call, "days", DEFAULT_KEY_DAYS)
+    return show_issued_key(api_keys.create_key(database, service_id, days=days, attribution=call.attribution))
 
 
 def rotate_service_key(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
-    service = users.load_user(database, call.input["service"])
-    if service.owner_group is None or service.owner_group not in call.principal.groups:
-        raise ConnectorError("only the group that answers for a service rotates its key", ErrorCode.FORBIDDEN)
-    if service.owner_group in {grant.group for grant in call.principal.grants}:
-        raise ConnectorError("a grant ends, and a key would not: ask a member of its group", ErrorCode.FORBIDDEN)
-    grace = _read_grace(call)
-    return show_issued_key(api_keys.rotate_key(database, service.id, grace=grace, attribution=call.attribution))
+    service_id, grace = _find_own_service(database, call), _read_grace(call)
+    return show_issued_key(api_keys.rotate_key(database, service_id, grace=grace, attribution=call.attribution))
 
 
 def rotate_my_key(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
@@ -230,6 +257,7 @@ def rotate_my_key(database: MetadataDatabase, call: AdministrationCall) -> ActOu
     )
 
 
+@for_members
 def extend_api_key(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
     key_id = api_keys.find_key_id(database, call.input["user"], "extend: create one")
     api_keys.extend_key(database, call.input["user"], days=call.input["days"], attribution=call.attribution)
@@ -242,9 +270,15 @@ def revoke_api_key(database: MetadataDatabase, call: AdministrationCall) -> ActO
     return ActOutcome(row_id=key_id)
 
 
+@for_members
 def import_user_accounts(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
-    dry_run = _read_option(call, "dryRun", False)
-    report = import_users(database, call.input["csv"], call.groups, call.attribution, dry_run=dry_run)
+    report = import_users(
+        database,
+        call.input["csv"],
+        partial(require_ordinary_group, call.groups),
+        call.attribution,
+        dry_run=_read_option(call, "dryRun", False),
+    )
     id = str(call.attribution.record_id)
     return ActOutcome(row_id=id, connectors={IMPORT_SOURCE: build_import_connector(id, report)})
 
@@ -259,8 +293,7 @@ ACTS: Mapping[str, Act] = {
     "activateUserAccount": activate_user_account,
     "joinGroups": join_groups,
     "leaveGroups": leave_groups,
-    "createApiKey": create_api_key,
-    "rotateApiKey": rotate_api_key,
+    "createServiceKey": create_service_key,
     "rotateServiceKey": rotate_service_key,
     "rotateMyKey": rotate_my_key,
     "extendApiKey": extend_api_key,
@@ -269,12 +302,44 @@ ACTS: Mapping[str, Act] = {
 }
 
 
-def _find_another_user(database: MetadataDatabase, call: AdministrationCall) -> str:
-    """Return the id of the user to widen what they see, unless that is who asks: another administrator decides."""
-    id = users.find_user_id(database, call.input["user"])
-    if id == call.principal.person_id:
-        raise ConnectorError("nobody widens what they see themselves: ask another administrator", ErrorCode.FORBIDDEN)
-    return id
+def is_sensitive(groups: Groups, group: str) -> bool:
+    return groups[group].sensitivity is Sensitivity.SENSITIVE
+
+
+def require_ordinary_group(groups: Groups, group: str) -> None:
+    """Raise ConfigurationError for a group that is not registered, and for one whose approvers are to be asked."""
+    groups.require(group)
+    if is_sensitive(groups, group):
+        raise ConfigurationError(
+            f"`{group}` is sensitive, so its approvers decide: ask them with `requestMembership`, or have the person "
+            "ask with `requestAccess`"
+        )
+
+
+def find_another_user(database: MetadataDatabase, call: AdministrationCall) -> str:
+    """Return the id of the user to widen what they see, unless whoever asks acts as them: another one decides."""
+    user, actor = users.load_user(database, call.input["user"]), call.principal.person_id
+    is_own_service = user.owner_group is not None and user.owner_group in call.principal.groups
+    if user.id == actor or is_own_service or separation.has_done(database, actor, user.id, separation.SHOWING):
+        raise _build_widening_error()
+    return user.id
+
+
+def _build_widening_error() -> ConnectorError:
+    return ConnectorError("nobody widens what they see themselves: ask another administrator", ErrorCode.FORBIDDEN)
+
+
+def _find_own_service(database: MetadataDatabase, call: AdministrationCall) -> str:
+    """Return the id of the service whose key to show to a member of the group that answers for it."""
+    service, principal = users.load_user(database, call.input["service"]), call.principal
+    if service.owner_group is None or service.owner_group not in principal.groups:
+        raise ConnectorError("only the group that answers for a service is shown its key", ErrorCode.FORBIDDEN)
+    if service.owner_group in {grant.group for grant in principal.grants}:
+        raise ConnectorError("a grant ends, and a key would not: ask a member of its group", ErrorCode.FORBIDDEN)
+    if separation.has_done(database, principal.person_id, service.id, separation.GIVING):
+        message = "you have given this service what it sees: ask another member of the group that answers for it"
+        raise ConnectorError(message, ErrorCode.FORBIDDEN)
+    return service.id
 
 
 def _show_user(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
@@ -291,10 +356,10 @@ def _read_option(call: AdministrationCall, name: str, default: Any) -> Any:
 
 
 def _read_groups(call: AdministrationCall) -> Sequence[str]:
-    """Return the groups of the input. Raises ConfigurationError for one that nobody registered."""
+    """Return the groups of the input. Raises ConfigurationError for one that an administrator may not give alone."""
     groups: Sequence[str] = _read_option(call, "groups", ())
     for group in groups:
-        call.groups.require(group)
+        require_ordinary_group(call.groups, group)
     return groups
 
 

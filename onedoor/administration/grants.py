@@ -8,7 +8,15 @@ from contextlib import contextmanager
 from auth import users
 from auth.grant_store import GrantStore, mint_grant_id
 from auth.grants import AccessRequest, Grant, GrantRefused, GrantStep, build_duration
-from onedoor.administration.actions import Act, ActOutcome, AdministrationCall, join_groups
+from onedoor.administration.actions import (
+    Act,
+    ActOutcome,
+    AdministrationCall,
+    find_another_user,
+    for_members,
+    join_groups,
+    require_ordinary_group,
+)
 from onedoor.errors import ConnectorError
 from onedoor.runtime.concurrency import run_periodically
 from onedoor.storage.database import MetadataDatabase, MetadataDatabaseUnavailable
@@ -47,6 +55,17 @@ def request_access(database: MetadataDatabase, call: AdministrationCall) -> ActO
     return ActOutcome(row_id=grant.id)
 
 
+@for_members
+def request_membership(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
+    """Ask for a group for somebody else for good: its approvers decide."""
+    call.groups.require(call.input["group"])
+    person_id = find_another_user(database, call)
+    asked = AccessRequest(person_id=person_id, group=call.groups[call.input["group"]], duration=None)
+    with _explaining_refusals():
+        grant = _build_store(database, call).request(mint_grant_id(), asked, _build_step(database, call))
+    return ActOutcome(row_id=grant.id)
+
+
 def approve_access(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
     return _take_step(database, call, GrantStore.approve)
 
@@ -63,6 +82,7 @@ def force_return_access(database: MetadataDatabase, call: AdministrationCall) ->
     return _take_step(database, call, GrantStore.force_return)
 
 
+@for_members
 def join_groups_until(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
     """Add a user to groups, until a time if one is given: then each is a grant that the administrator approves."""
     until = call.input.get("until")
@@ -70,7 +90,7 @@ def join_groups_until(database: MetadataDatabase, call: AdministrationCall) -> A
         return join_groups(database, call)
     person_id, duration = users.find_user_id(database, call.input["user"]), until - database.now()
     for group in call.input["groups"]:
-        call.groups.require(group)
+        require_ordinary_group(call.groups, group)
     requests = {
         mint_grant_id(): AccessRequest(person_id=person_id, group=call.groups[group], duration=duration)
         for group in call.input["groups"]
@@ -82,6 +102,7 @@ def join_groups_until(database: MetadataDatabase, call: AdministrationCall) -> A
 
 GRANT_ACTS: Mapping[str, Act] = {
     "requestAccess": request_access,
+    "requestMembership": request_membership,
     "approveAccess": approve_access,
     "denyAccess": deny_access,
     "returnAccess": return_access,

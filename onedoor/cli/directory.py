@@ -1,5 +1,7 @@
 """Show what the syncs of directories did from a terminal, decide about halted ones, and hand people over to them."""
 
+from dataclasses import asdict
+
 import click
 
 from auth.attribution import Attribution
@@ -7,7 +9,7 @@ from auth.directory import claims, people, reports
 from auth.memberships import IdentitySource
 from auth.users import find_user_id
 from onedoor.cli.administration import AdministrationContext, Administrator, Subject, on_record
-from onedoor.cli.tables import format_minute, print_table
+from onedoor.cli.tables import JSON_OPTION, format_minute, print_listing
 
 DIRECTORY_SOURCES = [source.value for source in IdentitySource if source is not IdentitySource.LOCAL]
 
@@ -18,51 +20,48 @@ def directory_commands() -> None:
 
 
 @directory_commands.command("syncs")
+@JSON_OPTION
 @click.pass_obj
-def list_syncs_command(context: AdministrationContext) -> None:
+def list_syncs_command(context: AdministrationContext, as_json: bool) -> None:
     """List the last syncs, the newest first, with how many changes of each kind there were.
 
     \b
-    Example:
+    Examples:
       python -m onedoor directory syncs
+      python -m onedoor directory syncs --json
     """
     with context.open_database() as database:
         syncs = reports.list_syncs(database)
-    print_table(
-        ("sync", "source", "started", "ended", "state", "changes"),
-        (
-            (
-                sync.id,
-                sync.source,
-                format_minute(sync.started_at),
-                format_minute(sync.ended_at),
-                sync.state,
-                sync.failure or " ".join(f"{kind.lower()}:{count}" for kind, count in sorted(sync.counts.items())),
-            )
-            for sync in syncs
-        ),
-    )
+    columns = {"id": "sync", "source": "source", "started_at": "started", "ended_at": "ended", "state": "state"}
+    if as_json:
+        counts = ({str(kind): count for kind, count in sync.counts.items()} for sync in syncs)
+        listed = ({**asdict(sync), "counts": counted} for sync, counted in zip(syncs, counts, strict=True))
+        print_listing(listed, columns, as_json=True)
+        return
+    rows = ({**asdict(sync), "changes": _summarize(sync)} for sync in syncs)
+    print_listing(rows, {**columns, "changes": "changes"}, as_json=False, format_time=format_minute)
+
+
+def _summarize(sync: reports.SyncReport) -> str:
+    return sync.failure or " ".join(f"{kind.lower()}:{count}" for kind, count in sorted(sync.counts.items()))
 
 
 @directory_commands.command("changes")
 @click.argument("sync")
+@JSON_OPTION
 @click.pass_obj
-def list_sync_changes_command(context: AdministrationContext, sync: str) -> None:
+def list_sync_changes_command(context: AdministrationContext, sync: str, as_json: bool) -> None:
     """List what one sync brought, changed and was refused.
 
     \b
-    Example:
+    Examples:
       python -m onedoor directory changes 4PpNKnMFvEXo
+      python -m onedoor directory changes 4PpNKnMFvEXo --json
     """
     with context.open_database() as database:
         changes = reports.list_sync_changes(database, sync)
-    print_table(
-        ("at", "what", "who", "group", "detail"),
-        (
-            (format_minute(change.at), change.kind, change.subject, change.group or "", change.detail or "")
-            for change in changes
-        ),
-    )
+    columns = {"at": "at", "kind": "what", "subject": "who", "group": "group", "detail": "detail"}
+    print_listing(map(asdict, changes), columns, as_json=as_json, format_time=format_minute)
 
 
 @directory_commands.command("approve")
@@ -108,22 +107,30 @@ def _decide(context: AdministrationContext, administrator: Administrator, sync: 
 
 
 @directory_commands.command("claims")
+@JSON_OPTION
 @click.pass_obj
 @on_record
-def list_claims_command(context: AdministrationContext, administrator: Administrator) -> None:
+def list_claims_command(context: AdministrationContext, administrator: Administrator, as_json: bool) -> None:
     """Print the address and the link of everybody who has not claimed their key yet: whoever has a link has the key.
 
     \b
-    Example:
+    Examples:
       python -m onedoor directory claims --reason "the people who came today"
+      python -m onedoor directory claims --json --reason "sent every hour"
     """
     address = context.load_administration_settings().directory_address
     with context.open_database() as database:
         waiting = claims.list_claims(database)
         subjects = [Subject(type="KeyClaim", id=claim.id, verb="show") for claim in waiting]
         administrator.carry_out(context, "directory claims", subjects, lambda _: None)
-    for claim in waiting:
-        click.echo(f"{claim.email} {claims.build_link(address, claim)}")
+    links = [
+        {"email": claim.email, "link": claims.build_link(address, claim), "expires_at": claim.expires_at}
+        for claim in waiting
+    ]
+    if as_json:
+        print_listing(links, {}, as_json=True)
+    for link in () if as_json else links:
+        click.echo(f"{link['email']} {link['link']}")
 
 
 @directory_commands.command("claim")

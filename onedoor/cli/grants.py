@@ -1,9 +1,9 @@
 """Ask for groups for a limited time, decide on what is asked, return and report, from a terminal."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 
@@ -14,6 +14,7 @@ from auth.grants import (
     AccessRequest,
     Grant,
     GrantRefused,
+    GrantState,
     GrantStep,
     build_duration,
     format_hours,
@@ -21,7 +22,7 @@ from auth.grants import (
 )
 from onedoor.audit.grant_report import GrantReport, load_grant_report
 from onedoor.cli.administration import Administrator, RegisterContext, on_record
-from onedoor.cli.tables import format_minute, print_table
+from onedoor.cli.tables import JSON_OPTION, format_minute, print_listing, print_table
 from onedoor.errors import ConfigurationError
 from onedoor.storage.database import MetadataDatabase
 
@@ -36,23 +37,22 @@ def grant_commands() -> None:
 @grant_commands.command("list")
 @click.argument("email", required=False)
 @click.option("--all", "show_all", is_flag=True, help="Those too that are over.")
+@JSON_OPTION
 @click.pass_obj
-def list_grants_command(context: RegisterContext, email: str | None, show_all: bool) -> None:
+def list_grants_command(context: RegisterContext, email: str | None, show_all: bool, as_json: bool) -> None:
     """List the requests and grants that are open, of one person or of all.
 
     \b
     Examples:
       python -m onedoor grants list
       python -m onedoor grants list ada@acme.example --all
+      python -m onedoor grants list --json
     """
     with context.open_database() as database:
         person_id = None if email is None else users.find_user_id(database, email)
         emails = {user.id: user.email for user in users.list_users(database)}
         known = list_grants(database, person_id=person_id, only_open=not show_all)
-    print_table(
-        ("grant", "email", "group", "state", "requested", "because", "since", "until", "ended"),
-        (_format_grant(grant, emails) for grant in known),
-    )
+    _print_grants(known, emails, as_json=as_json)
 
 
 @grant_commands.command("request")
@@ -150,10 +150,7 @@ def report_command(context: RegisterContext, grant: str) -> None:
         found = find_grant(database, grant)
         emails = {user.id: user.email for user in users.list_users(database)}
     report = load_grant_report(context.load_administration_settings().records.folder, found.id)
-    print_table(
-        ("grant", "email", "group", "state", "requested", "because", "since", "until", "ended"),
-        [_format_grant(found, emails)],
-    )
+    _print_grants([found], emails, as_json=False)
     _print_report(report)
 
 
@@ -245,19 +242,44 @@ def _describe_state(grant: Grant) -> str:
     return f"{grant.group}: grant {grant.id} is {grant.state}{until}"
 
 
-def _format_grant(grant: Grant, emails: dict[str, str]) -> Sequence[str]:
-    over = grant.ended or (grant.decided if grant.state.name == "DENIED" else None)
-    return (
-        grant.id,
-        emails.get(grant.person_id, grant.person_id),
-        grant.group,
-        grant.state,
-        format_minute(grant.requested.at),
-        grant.requested.reason or "",
-        format_minute(grant.active_since),
-        format_minute(grant.ends_at) if grant.ends_at else format_hours(grant.duration),
-        format_minute(over.at if over else None),
-    )
+GRANT_COLUMNS = {
+    "id": "grant",
+    "email": "email",
+    "group": "group",
+    "state": "state",
+    "requested_at": "requested",
+    "reason": "because",
+    "active_since": "since",
+    "until": "until",
+    "ended_at": "ended",
+}
+
+
+def _print_grants(known: Iterable[Grant], emails: Mapping[str, str], *, as_json: bool) -> None:
+    rows = (_describe_grant(grant, emails) for grant in known)
+    if not as_json:
+        rows = ({**row, "until": row["ends_at"] or _format_duration(row["hours"])} for row in rows)
+    print_listing(rows, GRANT_COLUMNS, as_json=as_json, format_time=format_minute)
+
+
+def _describe_grant(grant: Grant, emails: Mapping[str, str]) -> dict[str, Any]:
+    over = grant.ended or (grant.decided if grant.state in (GrantState.DENIED, GrantState.JOINED) else None)
+    return {
+        "id": grant.id,
+        "email": emails.get(grant.person_id, grant.person_id),
+        "group": grant.group,
+        "state": grant.state,
+        "requested_at": grant.requested.at,
+        "reason": grant.requested.reason,
+        "hours": None if grant.duration is None else grant.duration / timedelta(hours=1),
+        "active_since": grant.active_since,
+        "ends_at": grant.ends_at,
+        "ended_at": over.at if over else None,
+    }
+
+
+def _format_duration(hours: float | None) -> str:
+    return "for good" if hours is None else format_hours(timedelta(hours=hours))
 
 
 def _print_report(report: GrantReport) -> None:

@@ -255,7 +255,7 @@ def import_users_command(
     report = administrator.administer(
         context,
         "users import",
-        lambda database, attribution: import_users(database, text, groups, attribution, dry_run=dry_run),
+        lambda database, attribution: import_users(database, text, groups.require, attribution, dry_run=dry_run),
     )
     columns = {"number": "line", "email": "email", "outcome": "outcome", "message": "because"}
     print_listing(map(asdict, report.lines), columns, as_json=as_json)

@@ -95,7 +95,6 @@ KEY_CLAIM_CAPABILITIES = Capabilities(
     columns={
         "id": Column(ColumnType.TEXT),
         "email": Column(ColumnType.TEXT),
-        "link": Column(ColumnType.TEXT),
         "expires_at": Column(ColumnType.TIME),
     },
     max_keys=1,
@@ -131,7 +130,7 @@ MAPPINGS = (
 )
 
 
-def build_key_claim_connector(claim: ClaimCode | None = None, link: str = "") -> MemoryConnector:
-    """Return the connector of the one answer that shows a link, or of none, for what it promises."""
-    rows = () if claim is None else ((claim.id, claim.email, link, claim.expires_at),)
+def build_key_claim_connector(claim: ClaimCode | None = None) -> MemoryConnector:
+    """Return the connector of the one answer that shows a claim, never its code; of none, for what it promises."""
+    rows = () if claim is None else ((claim.id, claim.email, claim.expires_at),)
     return MemoryConnector({KEY_CLAIM_COLLECTION: MemoryCollection(capabilities=KEY_CLAIM_CAPABILITIES, rows=rows)})

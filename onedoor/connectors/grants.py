@@ -6,10 +6,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Float, Subquery, cast, false, or_, select
+from sqlalchemy import ColumnElement, Float, Subquery, cast, false, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from auth.authentication import Principal
+from auth.grant_store import FOR_GOOD
 from auth.groups import ACCESS_REVIEW, AUDIT
 from onedoor.audit.grant_report import GrantReport, load_grant_report
 from onedoor.connectors.metadata import (
@@ -197,11 +198,13 @@ def build_unbound_grants_connector() -> GrantsConnector:
 
 
 def select_visible_grants(principal: Principal) -> Subquery:
-    """Select the grants that a principal may see: their own, or all for those who review."""
-    is_visible: ColumnElement[bool] = grant_table.c.person_id == principal.person_id
+    """Select the grants that a principal may see: theirs, and what they asked for good; all for those who review."""
+    is_theirs = grant_table.c.person_id == principal.person_id
+    is_asked = (grant_table.c.requested_by == principal.person_id) & (grant_table.c.duration == FOR_GOOD)
+    is_visible: ColumnElement[bool] = is_theirs | is_asked
     if principal.groups & REVIEWING_GROUPS:
         is_visible = or_(is_visible, ~false())
-    hours = cast(grant_table.c.duration, Float) / MICROSECONDS_AN_HOUR
+    hours = func.nullif(cast(grant_table.c.duration, Float), 0.0) / MICROSECONDS_AN_HOUR
     return select(grant_table, hours.label("hours")).where(is_visible).subquery("visible_grant")
 
 

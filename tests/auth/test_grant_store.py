@@ -11,7 +11,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
 from auth import users
-from auth.attribution import load_changes
+from auth.attribution import Attribution, load_changes
 from auth.grant_store import (
     GrantChecker,
     GrantStore,
@@ -118,7 +118,7 @@ def test_a_request_that_nobody_may_approve_is_refused(store: GrantStore, ids: di
 
 
 def test_who_is_a_member_or_gone_asks_for_nothing(store: GrantStore, ids: dict[str, str]) -> None:
-    with pytest.raises(GrantRefused, match="you are in `team` already"):
+    with pytest.raises(GrantRefused, match="is in `team` already"):
         request(store, ids["dee"], "team")
     users.deactivate_user(store.database, email("ada"))
     with pytest.raises(GrantRefused, match="deactivated"):
@@ -292,3 +292,17 @@ def test_the_record_says_that_a_return_was_forced_by_one_as_there_was_no_second(
         ("R2", alone.id, "force-return by one approver"),
         ("R3", one_of_two.id, "force-return"),
     ]
+
+
+def test_nobody_counts_whom_one_who_forces_a_return_let_in_and_whoever_was_removed_is_missed(
+    store: GrantStore, ids: dict[str, str], clock: Clock
+) -> None:
+    lent = lend(store, ids["ada"])
+    clock.seconds += 60
+    by_ben = Attribution(actor=ids["ben"], reason="x")
+    users.leave_group(store.database, email("cy"), "access-review", attribution=by_ben)
+    users.join_group(store.database, email("eve"), "access-review", attribution=by_ben)
+    states = [store.force_return(lent.id, step(store, ids[name])).state for name in ("ben", "eve")]
+    users.join_group(store.database, email("dee"), "access-review", attribution=Attribution(actor="os:root"))
+    states.append(store.force_return(lent.id, step(store, ids["dee"])).state)
+    assert states == [GrantState.ACTIVE, GrantState.ACTIVE, GrantState.ENDED]

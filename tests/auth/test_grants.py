@@ -16,6 +16,7 @@ from auth.grants import (
     OPEN_STATES,
     UNDECIDED_MAX,
     AccessRequest,
+    Electorate,
     Grant,
     GrantEnding,
     GrantRefused,
@@ -33,6 +34,7 @@ SUPPORT = FunctionalGroup(name="support", purpose="Answers customers.", owner="s
 GROUPS = {group.name: group for group in (ON_CALL, SUPPORT)}
 PEOPLE = ("ada", "ben", "cy", "dee")
 APPROVERS = frozenset({"ben", "ann"})
+ELECTORATE = Electorate(current=APPROVERS, former=APPROVERS)
 
 
 def step(actor: str | None, at: datetime = NOON, reason: str | None = "ticket 7") -> GrantStep:
@@ -82,7 +84,7 @@ REFUSED_REQUESTS: dict[str, tuple[Callable[[], object], str]] = {
     "a blank reason": (lambda: request(by=step("ada", reason="  ")), "say why"),
     "a reason that moves the cursor": (lambda: request(by=step("ada", reason="a\rb")), "say why"),
     "a long reason": (lambda: request(by=step("ada", reason="x" * 1001)), "say why"),
-    "asked already": (lambda: request(own=[request()]), "your request `ada-on-call` for `on-call` is open"),
+    "asked already": (lambda: request(own=[request()]), "the request `ada-on-call` for `on-call` is open"),
     "waiting already": (lambda: request(own=[waiting("ada", 0)]), "is open"),
 }
 
@@ -238,27 +240,52 @@ def test_what_is_not_active_yet_is_withdrawn(undone: Grant) -> None:
 
 
 def test_a_forced_return_takes_two_approvers() -> None:
-    once = grants.force_return(active("ada"), step("ben"), APPROVERS)
+    once = grants.force_return(active("ada"), step("ben"), ELECTORATE)
     assert (once.state, once.forced_by) == (GrantState.ACTIVE, ("ben",))
-    again = grants.force_return(once, step("ben"), APPROVERS)
+    again = grants.force_return(once, step("ben"), ELECTORATE)
     assert again == once
-    twice = grants.force_return(once, step("ann"), APPROVERS)
+    twice = grants.force_return(once, step("ann"), ELECTORATE)
     assert (twice.state, twice.ending, twice.forced_by) == (GrantState.ENDED, GrantEnding.FORCED, ("ben", "ann"))
     assert not grants.is_forced_by_one(twice)
 
 
 def test_one_approver_is_enough_where_there_is_no_second_beside_the_holder_and_the_record_says_so() -> None:
-    alone = grants.force_return(active("ada"), step("ben"), frozenset({"ben"}))
+    alone = grants.force_return(
+        active("ada"), step("ben"), Electorate(current=frozenset({"ben"}), former=frozenset({"ben"}))
+    )
     assert (alone.state, grants.is_forced_by_one(alone)) == (GrantState.ENDED, True)
-    holder_approves = grants.force_return(active("ben"), step("ann"), APPROVERS)
+    holder_approves = grants.force_return(active("ben"), step("ann"), ELECTORATE)
     assert (holder_approves.state, grants.is_forced_by_one(holder_approves)) == (GrantState.ENDED, True)
     assert not grants.is_forced_by_one(grants.give_back(active(), step("ada")))
 
 
 def test_who_is_no_approver_any_more_counts_no_more() -> None:
-    once = grants.force_return(active("ada"), step("ben"), APPROVERS)
-    replaced = grants.force_return(once, step("ann"), frozenset({"ann", "eve"}))
+    once = grants.force_return(active("ada"), step("ben"), ELECTORATE)
+    replaced = grants.force_return(once, step("ann"), replace(ELECTORATE, current=frozenset({"ann", "eve"})))
     assert replaced.state is GrantState.ACTIVE
+
+
+def test_who_forces_a_return_chooses_nobody_who_counts() -> None:
+    """Ben removes Ann, the other approver, or lets Eve in, who is his; Dee, whom Ann let in, counts."""
+    alone = grants.force_return(active("ada"), step("ben"), replace(ELECTORATE, current=frozenset({"ben"})))
+    assert alone.state is GrantState.ACTIVE
+    current = frozenset({"ben", "eve", "dee"})
+    let_in_by = {"eve": frozenset({"ben"}), "dee": frozenset({"ann"})}
+    electorate = replace(ELECTORATE, current=current, let_in_by=let_in_by)
+    by_eve = grants.force_return(active("ada"), step("eve"), electorate)
+    assert grants.force_return(by_eve, step("ben"), electorate).state is GrantState.ACTIVE
+    assert grants.force_return(alone, step("dee"), electorate).ending is GrantEnding.FORCED
+
+
+def test_what_is_asked_for_good_is_a_membership_once_it_is_approved_by_another() -> None:
+    asked = replace(request(group=SUPPORT), duration=None, requested=step("ben"))
+    with pytest.raises(GrantRefused, match="nobody decides on what they asked for"):
+        grants.approve(asked, step("ben"), APPROVERS)
+    joined = grants.approve(asked, step("ann"), APPROVERS)
+    assert (joined.state, run(joined)) == (GrantState.JOINED, [])
+    request_for_good = AccessRequest(person_id="ada", group=ON_CALL, duration=None)
+    with pytest.raises(GrantRefused, match="has one holder at a time"):
+        grants.request_grant("g", request_for_good, step("ben"), ())
 
 
 def test_a_forced_return_is_of_what_is_active_by_another_who_approves_with_a_reason() -> None:
@@ -269,7 +296,7 @@ def test_a_forced_return_is_of_what_is_active_by_another_who_approves_with_a_rea
         (active("ada"), step("ben", reason=""), "say why"),
     ):
         with pytest.raises(GrantRefused, match=refusal):
-            grants.force_return(grant, by, APPROVERS)
+            grants.force_return(grant, by, ELECTORATE)
 
 
 def test_what_waits_too_long_lapses() -> None:
@@ -341,7 +368,7 @@ class GrantMachine(RuleBasedStateMachine):
         grant = self.draw(data)
         refused = grant.state is not GrantState.ACTIVE or actor == grant.person_id or actor not in APPROVERS
         with self.expecting(refused):
-            forced = grants.force_return(grant, step(actor, self.now), APPROVERS)
+            forced = grants.force_return(grant, step(actor, self.now), ELECTORATE)
             enough = len(APPROVERS - {grant.person_id}) == 1 or len({*grant.forced_by, actor}) == 2
             assert (forced.state is GrantState.ENDED) == enough
             self.put(forced)

@@ -1,5 +1,6 @@
 """Administrators see what the syncs of directories did, decide about halted ones, and hand people over to them."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +56,8 @@ def test_a_halted_sync_is_decided_once_and_on_record(
     id = line.split()[0]
     assert (header.split()[0], line.split()[1], "HALTED" in line, "waiting:1" in line) == ("sync", "scim", True, True)
     assert ADA in run("directory", "changes", id).stdout
+    (sync,), changes = (json.loads(run("directory", *words, "--json").stdout) for words in (["syncs"], ["changes", id]))
+    assert (sync["id"], sync["counts"]["WAITING"], changes[-1]["subject"]) == (id, 1, ADA)
     decided = run("directory", verb, id, "--reason", "ticket 1")
     assert (decided.exit_code, decided.stdout) == (0, f"{ADA}\n")
     assert state_after in run("directory", "syncs").stdout
@@ -74,7 +77,8 @@ def test_links_are_shown_to_administrators_on_record(run: Run, state: MetadataDa
     assert (email, link.partition("oc_")[0]) == (ADA, "http://127.0.0.1:8000/account#code=")
     another = run("directory", "claim", ADA, "--reason", "she lost it").stdout.strip()
     assert another != link
-    assert run("directory", "claims", "--reason", "again").stdout == f"{ADA} {another}\n"
+    (listed,) = json.loads(run("directory", "claims", "--json", "--reason", "again").stdout)
+    assert (listed["email"], listed["link"]) == (ADA, another)
     records = list(read_records(tmp_path / "records/journal"))
     assert [record["operation"] for record in records] == ["directory claims", "directory claim", "directory claims"]
     assert [change["verb"] for change in records[0]["changes"]] == ["show"]

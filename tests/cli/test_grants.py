@@ -45,6 +45,11 @@ def test_a_grant_goes_from_request_to_return(company: Run, tmp_path: Path) -> No
     shown = take(company, "grants", "approve", asked.id, "--as", BEN, "--reason", "it is hers")
     assert shown.startswith(f"support: grant {asked.id} is ACTIVE until ")
     assert "ticket 7" in take(company, "grants", "list", ADA)
+    (listed,) = json.loads(take(company, "grants", "list", "--json"))
+    assert {name: listed[name] for name in ("id", "email", "group", "state", "reason", "hours", "ended_at")} == {
+        "id": asked.id, "email": ADA, "group": "support", "state": "ACTIVE", "reason": "ticket 7", "hours": 2.0,
+        "ended_at": None,
+    }  # fmt: skip
     take(company, "grants", "return", asked.id, "--as", ADA, "--reason", "done")
     (ended,) = load_grants(tmp_path)
     assert (ended.state, ended.ending) == (GrantState.ENDED, GrantEnding.RETURNED)

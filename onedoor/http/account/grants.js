@@ -14,6 +14,7 @@ export const STATES = {
   REQUESTED: "waits for a decision",
   WAITING: "approved, waits for its start or its turn",
   ACTIVE: "active",
+  JOINED: "a membership for good",
   ENDED: "ended",
   DENIED: "denied",
   WITHDRAWN: "withdrawn",
@@ -55,7 +56,7 @@ function columns(redraw) {
     [
       "Until",
       ({ state, endsAt, endedAt, hours }) =>
-        OPEN.includes(state) ? (time(endsAt) ?? `${hours} h from its start`) : time(endedAt),
+        OPEN.includes(state) ? (time(endsAt) ?? (hours ? `${hours} h from its start` : "for good")) : time(endedAt),
     ],
     ["", (grant) => (OPEN.includes(grant.state) ? returnForm(grant, redraw) : null)],
   ];

@@ -42,8 +42,9 @@ const MUTATIONS = [
   "activateUserAccount",
   "joinGroups",
   "leaveGroups",
-  "createApiKey",
-  "rotateApiKey",
+  "requestMembership",
+  "createServiceKey",
+  "rotateServiceKey",
   "extendApiKey",
   "revokeApiKey",
   "createKeyClaim",
@@ -55,7 +56,7 @@ const MUTATIONS = [
   "dismissDirectorySync",
 ];
 
-const REGISTER = "query Register { groups(first: 500) { nodes { name purpose } } }";
+const REGISTER = "query Register { groups(first: 500) { nodes { name purpose sensitivity exclusive } } }";
 
 let context = null;
 

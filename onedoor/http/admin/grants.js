@@ -20,7 +20,7 @@ import { nameUser } from "./users.js";
 const GRANTS = `query Grants($states: [AccessGrantState!], $after: String) {
   accessGrants(where: {state: {in: $states}}, orderBy: [{requestedAt: DESC}, {id: ASC}], first: 50, after: $after) {
     nodes {
-      id group personId state reason requestedAt hours startsAt endsAt endedAt ending
+      id group personId state reason requestedAt requestedBy hours startsAt endsAt endedAt ending
       account { id firstName lastName }
     }
     pageInfo { hasNextPage endCursor }
@@ -48,7 +48,7 @@ export async function drawGrants(context) {
   const parts = await Promise.all([
     drawPart("Waiting for a decision", ["REQUESTED"], requestColumns(context), "Nobody waits."),
     drawPart("Held now, or approved", ["ACTIVE", "WAITING"], heldColumns(context), "Nobody holds a grant."),
-    drawPart("Over", ["ENDED", "DENIED", "WITHDRAWN", "LAPSED"], OVER, "None is over."),
+    drawPart("Over", ["ENDED", "JOINED", "DENIED", "WITHDRAWN", "LAPSED"], OVER, "None is over."),
   ]);
   return parts;
 }
@@ -65,13 +65,13 @@ const requestColumns = (context) => [
   ["Asked", ({ requestedAt }) => time(requestedAt)],
   [
     "For",
-    ({ hours, startsAt, requestedAt }) => [`${hours} h`, ...(startsAt > requestedAt ? [" from ", time(startsAt)] : [])],
+    ({ hours, startsAt, requestedAt }) => [hours ? `${hours} h` : "good", ...(startsAt > requestedAt ? [" from ", time(startsAt)] : [])],
   ],
   ["", (grant) => decisionForms(context, grant)],
 ];
 
 function decisionForms(context, grant) {
-  if (grant.personId === context.me.id) return hint("Yours: others decide.");
+  if ([grant.personId, grant.requestedBy].includes(context.me.id)) return hint("Yours: others decide.");
   const shared = { input: { grant: grant.id }, select: "id" };
   const what = `${grant.group} for ${nameOf(grant)}`;
   return [

@@ -32,6 +32,8 @@ const MEMBERS = `query Members($name: String!, $after: String) {
   }
 }`;
 
+const USER = { name: "user", label: "E-mail address, id, or name of a service", required: true };
+
 const nameGroup = ({ name }) => link(`#group/${encodeURIComponent(name)}`, name);
 
 const describeSensitivity = ({ sensitivity }) => (sensitivity === "SENSITIVE" ? "sensitive" : "normal");
@@ -80,12 +82,14 @@ export async function drawGroup(context, name) {
         ["Holders of a grant", group.exclusive ? "one at a time" : null],
       ]),
     ),
-    section("Members", await pagedTable("Members", columns, load, "Nobody is in it."), drawJoin(context, name)),
+    section("Members", await pagedTable("Members", columns, load, "Nobody is in it."), drawJoin(context, group)),
   ];
 }
 
-function drawJoin(context, name) {
-  if (name === EVERYONE || !context.may("joinGroups")) return null;
+function drawJoin(context, { name, sensitivity, exclusive }) {
+  if (name === EVERYONE) return null;
+  if (sensitivity === "SENSITIVE") return exclusive ? null : drawRequest(context, name);
+  if (!context.may("joinGroups")) return null;
   return disclosure(
     "Add a person",
     mutationForm({
@@ -93,12 +97,23 @@ function drawJoin(context, name) {
       button: `Add to ${name}`,
       input: { groups: [name] },
       select: "id firstName lastName",
-      fields: [
-        { name: "user", label: "E-mail address, id, or name of a service", required: true },
-        { name: "until", label: "Until (for good, if empty)", kind: "datetime-local" },
-        REASON,
-      ],
+      fields: [USER, { name: "until", label: "Until (for good, if empty)", kind: "datetime-local" }, REASON],
       done: ({ firstName, lastName }) => context.redraw(`${firstName} ${lastName} was added to ${name}.`),
+    }),
+  );
+}
+
+function drawRequest(context, name) {
+  if (!context.may("requestMembership")) return null;
+  return disclosure(
+    "Ask to add a person",
+    hint("The group is sensitive: its approvers decide."),
+    mutationForm({
+      mutation: "requestMembership",
+      button: `Ask for ${name}`,
+      input: { group: name },
+      fields: [USER, REASON],
+      done: () => context.redraw(`You have asked for ${name}: its approvers decide.`),
     }),
   );
 }

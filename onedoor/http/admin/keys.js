@@ -30,7 +30,7 @@ export async function drawKeys(context) {
   return [
     section(
       "Valid keys",
-      hint("Those that expire first stand first. Open a user to rotate, extend or create a key."),
+      hint("Those that expire first stand first. Open a user to extend a key."),
       await pagedTable("Valid keys", columns, load, "There is no valid key."),
     ),
   ];

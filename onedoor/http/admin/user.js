@@ -13,7 +13,7 @@ import {
   time,
 } from "../account/elements.js";
 import { mutationForm, REASON, showIssuedKey } from "../account/forms.js";
-import { chooseGroups, EVERYONE } from "./users.js";
+import { chooseGroups, EVERYONE, listSensitiveGroups } from "./users.js";
 
 const USER = `query User($id: ID!) {
   userAccount(id: $id) {
@@ -34,6 +34,8 @@ const GRACE = {
   step: "any",
   value: "1",
 };
+
+const FIRST_KEY = "They get their key by signing in or by a link, or it is made at the server: no page shows it to others.";
 
 const DAYS = { name: "days", label: "Days that it lasts", kind: "number", min: 1, value: "90" };
 
@@ -60,7 +62,7 @@ export async function drawUser(context, id) {
       ]),
       acts.account(),
     ),
-    section("Groups", drawMemberships(acts, user), acts.join()),
+    section("Groups", drawMemberships(acts, user), acts.join(), acts.requestMembership()),
     section("Keys", drawKeys(acts, user.keys?.nodes ?? [])),
     section("Changes", drawChanges(user.changes?.nodes ?? [])),
   ];
@@ -222,6 +224,17 @@ class Acts {
     });
   }
 
+  requestMembership() {
+    if (this.user.deactivatedAt) return null;
+    const options = listSensitiveGroups(this.context);
+    return this.form("requestMembership", "Ask for a sensitive group", {
+      about: "Its approvers decide. Your request stands among the requests.",
+      fields: [{ name: "group", label: "Group", kind: "select", required: true, options }, REASON],
+      done: ({ group }) => this.context.redraw(`You have asked for ${group} for ${this.name}: its approvers decide.`),
+      select: "id group",
+    });
+  }
+
   leave(group) {
     return this.form("leaveGroups", `Remove from ${group}`, {
       input: { user: this.user.id, groups: [group] },
@@ -233,15 +246,10 @@ class Acts {
 
   key(valid) {
     if (this.user.deactivatedAt) return [];
-    const select = "id key secret expiresAt";
-    if (!valid) {
-      return [
-        this.form("createApiKey", "Create a key", { fields: [DAYS, REASON], select, done: this.issued() }),
-        this.claim(),
-      ];
-    }
+    const service = this.user.ownerGroup === null ? [] : this.serviceKey(valid);
+    if (!valid) return this.user.ownerGroup === null ? [hint(FIRST_KEY), this.claim()] : service;
     return [
-      this.form("rotateApiKey", "Rotate the key", { fields: [GRACE, REASON], select, done: this.issued() }),
+      ...service,
       this.form("extendApiKey", "Extend the key", {
         fields: [{ ...DAYS, label: "Days that it lasts from now", required: true }, REASON],
         done: this.done("The key lasts longer."),
@@ -256,15 +264,23 @@ class Acts {
     ];
   }
 
+  /** Members of the group that answers for a service are shown its key, and nobody else. */
+  serviceKey(valid) {
+    const { user, context } = this;
+    if (!context.me.groups.includes(user.ownerGroup)) return [hint(`Members of ${user.ownerGroup} are shown its key.`)];
+    const shared = { input: { service: user.id }, select: "id key secret expiresAt", done: this.issued() };
+    return [
+      valid
+        ? this.form("rotateServiceKey", "Rotate the key", { ...shared, fields: [GRACE, REASON] })
+        : this.form("createServiceKey", "Create a key", { ...shared, fields: [DAYS, REASON] }),
+    ];
+  }
+
   claim() {
-    const link = element("p", { role: "status" });
-    const form = this.form("createKeyClaim", "Make a link for the first key", {
-      about: "Whoever has the link has the key: send it to the person, and to nobody else.",
+    return this.form("createKeyClaim", "Send a link for the first key", {
+      about: "It goes to their address and is shown to nobody here. Who has made the account does not send it.",
       fields: [REASON],
-      select: "id link expiresAt",
-      done: (claim) =>
-        link.replaceChildren(element("code", {}, claim.link), " is valid until ", time(claim.expiresAt), "."),
+      done: this.done(`${this.name} is sent a link.`),
     });
-    return form && element("div", {}, form, link);
   }
 }

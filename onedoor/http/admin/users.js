@@ -21,13 +21,19 @@ export function nameUser(account, id = account?.id) {
   return link(`#user/${encodeURIComponent(account.id)}`, `${account.firstName} ${account.lastName}`.trim());
 }
 
-/** Return the registered groups as choices, `everyone` going without saying. */
+const isSensitive = ({ sensitivity }) => sensitivity === "SENSITIVE";
+
+/** Return the groups that an administrator gives alone as choices, `everyone` going without saying. */
 export const chooseGroups = ({ groups }, label = "Groups") => ({
   name: "groups",
   label,
   kind: "choices",
-  options: groups.filter(({ name }) => name !== EVERYONE).map(({ name }) => [name, name]),
+  options: groups.filter((group) => group.name !== EVERYONE && !isSensitive(group)).map(({ name }) => [name, name]),
 });
+
+/** Return the sensitive groups, whose approvers decide who is in them, as options. */
+export const listSensitiveGroups = ({ groups }) =>
+  groups.filter((group) => isSensitive(group) && !group.exclusive).map(({ name }) => [name, name]);
 
 export async function drawUsers(context) {
   const list = element("div");
@@ -108,7 +114,7 @@ function drawAdding(context) {
             label: "The group that answers for it",
             kind: "select",
             required: true,
-            options: groups.options,
+            options: context.groups.filter(({ name }) => name !== EVERYONE).map(({ name }) => [name, name]),
           },
           groups,
           REASON,

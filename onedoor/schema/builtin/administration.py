@@ -231,20 +231,10 @@ class LeaveGroupsInput:
     reason: str = strawberry.field(description=REASON)
 
 
-@strawberry.input(description="The user to issue a key to.")
-class CreateApiKeyInput:
-    user: str = strawberry.field(description=USER)
+@strawberry.input(description="The service to issue a key to.")
+class CreateServiceKeyInput:
+    service: str = strawberry.field(description="The service, by name or id.")
     days: int | None = strawberry.field(description="How many days it lasts: 90 if not given.")
-    reason: str = strawberry.field(description=REASON)
-
-
-@strawberry.input(description="The user whose key to rotate.")
-class RotateApiKeyInput:
-    user: str = strawberry.field(description=USER)
-    grace_hours: float | None = strawberry.field(
-        description="How long the secret before is valid after the first use of the new one: 1 hour if not given."
-    )
-    at_once: bool | None = strawberry.field(description="Whether to refuse the secret before within a second.")
     reason: str = strawberry.field(description=REASON)
 
 
@@ -308,7 +298,7 @@ class Mutation:
         metadata=with_input(RenameUserAccountInput),
     )
     change_user_account_email: One["UserAccount"] = strawberry.field(
-        description="Gives a person another e-mail address; id, groups and key stay.",
+        description="Gives a person another e-mail address who has no key and sees nothing yet.",
         directives=[ADMINISTRATORS, OWNED],
         metadata=with_input(ChangeUserAccountEmailInput),
     )
@@ -323,12 +313,13 @@ class Mutation:
         metadata=with_input(DeactivateUserAccountInput),
     )
     activate_user_account: One["UserAccount"] = strawberry.field(
-        description="Activates a user again, in the groups they were in and without a key.",
+        description="Activates a user again, without a key and in the groups they were in, but for the sensitive ones "
+        "that an administrator had given.",
         directives=[ADMINISTRATORS, OWNED],
         metadata=with_input(ActivateUserAccountInput),
     )
     join_groups: One["UserAccount"] = strawberry.field(
-        description="Adds a user to groups, within a second; nobody adds themselves.",
+        description="Adds a user to groups that are not sensitive, within a second; nobody adds themselves.",
         directives=[ADMINISTRATORS, OWNED],
         metadata=with_input(JoinGroupsInput),
     )
@@ -337,18 +328,15 @@ class Mutation:
         directives=[REVIEWERS, OWNED],
         metadata=with_input(LeaveGroupsInput),
     )
-    create_api_key: One["IssuedApiKey"] = strawberry.field(
-        description="Issues a key to a user without a valid one, and shows it this once.",
-        directives=[ADMINISTRATORS, OWNED],
-        metadata=with_input(CreateApiKeyInput),
-    )
-    rotate_api_key: One["IssuedApiKey"] = strawberry.field(
-        description="Gives a user's key another secret, and shows it this once; id and expiry stay.",
-        directives=[ADMINISTRATORS, OWNED],
-        metadata=with_input(RotateApiKeyInput),
+    create_service_key: One["IssuedApiKey"] = strawberry.field(
+        description="Issues a key to a service without a valid one, and shows it this once, to a member of the group "
+        "that answers for it who has not let it into a group.",
+        directives=[EVERYONE, OWNED],
+        metadata=with_input(CreateServiceKeyInput),
     )
     rotate_service_key: One["IssuedApiKey"] = strawberry.field(
-        description="Gives the key of a service another secret, for members of the group that answers for it.",
+        description="Gives the key of a service another secret, and shows it this once, to a member of the group that "
+        "answers for it who has not let it into a group.",
         directives=[EVERYONE, OWNED],
         metadata=with_input(RotateServiceKeyInput),
     )

@@ -91,13 +91,12 @@ class DirectoryGroup:
 
 
 @strawberry.type(
-    description="The link by which a new person gets their key: whoever has it has the key.",
+    description="A link by which a person gets their key, which the server alone shows: whoever has it has the key.",
     directives=[ADMINISTRATORS, OWNED],
 )
 class KeyClaim:
     id: strawberry.ID = strawberry.field(description="The id of the code in the link.")
     email: str = strawberry.field(description="The e-mail address of the person.")
-    link: str = strawberry.field(description="The link to send to the person, and to nobody else.")
     expires_at: datetime = strawberry.field(description="Until when the link is valid.")
 
 
@@ -157,7 +156,8 @@ class Mutation:
         metadata=with_input(AdoptUserAccountInput),
     )
     create_key_claim: One["KeyClaim"] = strawberry.field(
-        description="Makes a link by which a person gets their key, and ends the one before.",
+        description="Makes a link by which a person gets their key, and ends the one before. No answer shows it: the "
+        "server prints it for whatever sends it, to the address that somebody else has given the person.",
         directives=[ADMINISTRATORS, OWNED],
         metadata=with_input(CreateKeyClaimInput),
     )

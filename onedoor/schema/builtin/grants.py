@@ -15,16 +15,22 @@ EVERYONE = allow("everyone")
 
 REVIEWERS = allow("access-review")
 
+ADMINISTRATORS = allow("user-administration")
+
 OWNED = owned("platform")
 
 GRANT = "The id of the grant."
 
 
-@strawberry.enum(description="How far a grant has come, from the request for it to its end.")
+@strawberry.enum(
+    description="How far a grant has come, from the request for it to its end; JOINED: it was asked for good, and is a "
+    "membership."
+)
 class AccessGrantState(StrEnum):
     REQUESTED = "REQUESTED"
     WAITING = "WAITING"
     ACTIVE = "ACTIVE"
+    JOINED = "JOINED"
     ENDED = "ENDED"
     DENIED = "DENIED"
     WITHDRAWN = "WITHDRAWN"
@@ -43,8 +49,8 @@ class AccessGrantEnding(StrEnum):
 
 
 @strawberry.type(
-    description="A functional group that a person holds for a limited time. You see your own; members of "
-    "`access-review` and `audit` see all.",
+    description="A functional group that a person holds for a limited time, or is to be let into for good. You see "
+    "your own, and what you asked for good for others; members of `access-review` and `audit` see all.",
     directives=[EVERYONE, OWNED],
 )
 class AccessGrant:
@@ -55,7 +61,9 @@ class AccessGrant:
     reason: str | None = strawberry.field(description="Why it was asked for.")
     requested_at: datetime = strawberry.field(description="When it was asked for.")
     requested_by: str | None = strawberry.field(description="Who asked: the person, or an administrator for them.")
-    hours: float = strawberry.field(description="How long it lasts, from when it is active.")
+    hours: float | None = strawberry.field(
+        description="How long it lasts, from when it is active; null if it is asked for good."
+    )
     starts_at: datetime = strawberry.field(description="It is not active before.")
     decided_at: datetime | None = strawberry.field(description="When it was approved or denied.")
     decided_by: str | None = strawberry.field(description="Who decided.")
@@ -131,6 +139,13 @@ class RequestAccessInput:
     reason: str = strawberry.field(description="Why, for those who decide and for the record.")
 
 
+@strawberry.input(description="The user to let into a group, once its approvers have agreed.")
+class RequestMembershipInput:
+    user: str = strawberry.field(description="The user, by id or e-mail address; a service by its name.")
+    group: str = strawberry.field(description="The name of the functional group.")
+    reason: str = strawberry.field(description="Why, for those who decide and for the record.")
+
+
 @strawberry.input(description="The request to approve.")
 class ApproveAccessInput:
     grant: strawberry.ID = strawberry.field(description=GRANT)
@@ -162,8 +177,14 @@ class Mutation:
         directives=[EVERYONE, OWNED],
         metadata=with_input(RequestAccessInput),
     )
+    request_membership: One["AccessGrant"] = strawberry.field(
+        description="Asks to let somebody else into a group for good; its approvers decide.",
+        directives=[ADMINISTRATORS, OWNED],
+        metadata=with_input(RequestMembershipInput),
+    )
     approve_access: One["AccessGrant"] = strawberry.field(
-        description="Approves a request, as one of the approvers of its group; never one's own.",
+        description="Approves a request, as one of the approvers of its group; never one's own, nor for an account "
+        "that one has made.",
         directives=[REVIEWERS, OWNED],
         metadata=with_input(ApproveAccessInput),
     )

@@ -33,9 +33,10 @@ STOP_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acme:
-    """A running server: its URL, and the key of each group."""
+    """A running server: its URL, its folder, and the key of each group."""
 
     url: str
+    folder: Path
     keys: Mapping[str, str]
 
 
@@ -71,7 +72,7 @@ def acme_without_slack(
     with ExitStack() as stack:
         folder, closed = tmp_path_factory.mktemp("acme-without-slack"), (HOST, reserved_port(stack))
         server = stack.enter_context(run_server(acme_servers, folder, slack=closed))
-        yield Acme(url=f"http://{HOST}:{server.port}", keys=server.keys)
+        yield Acme(url=f"http://{HOST}:{server.port}", folder=folder, keys=server.keys)
 
 
 @pytest.fixture
@@ -96,7 +97,7 @@ def demo(folder: Path) -> Iterator[Acme]:
     )
     try:
         result = until_open(process)
-        yield Acme(url=f"http://{HOST}:{port}", keys=dict(KEY.findall(result)))
+        yield Acme(url=f"http://{HOST}:{port}", folder=folder, keys=dict(KEY.findall(result)))
     finally:
         process.send_signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):

@@ -72,18 +72,33 @@ def test_a_key_is_no_code_and_a_code_of_others_no_key(server: DirectoryServer) -
         assert server.ask(forged, CLAIM)["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
 
 
-def test_administrators_make_links_for_others_alone(server: DirectoryServer) -> None:
+def test_administrators_have_links_sent_to_others_and_see_none(server: DirectoryServer) -> None:
     key = create_administrator(server)
     server.create_person("ada")
     first = find_code(server)
-    make = 'mutation { createKeyClaim(input: {user: "%s@acme.example", reason: "lost"}) { email link } }'
-    claim = ask(server, key, make % "ada")["createKeyClaim"]
-    assert (claim["email"], claim["link"]) == (
-        "ada@acme.example",
-        f"https://onedoor.acme.example/account#code={find_code(server)}",
-    )
+    make = 'mutation { createKeyClaim(input: {user: "%s@acme.example", reason: "lost"}) { id email expiresAt } }'
+    reply = server.ask(key, make % "ada")
+    code = find_code(server)
+    assert (reply["data"]["createKeyClaim"]["email"], code.split("_")[2] in str(reply)) == ("ada@acme.example", False)
     assert server.ask(first, CLAIM)["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
     assert server.ask(key, make % "root")["errors"][0]["extensions"]["code"] == "FORBIDDEN"
+
+
+def test_who_made_an_account_does_not_have_its_link_sent(server: DirectoryServer) -> None:
+    key = create_administrator(server)
+    ask(
+        server,
+        key,
+        'mutation { createUserAccount(input: {firstName: "E", lastName: "E", email: "eve@elsewhere.example", '
+        'groups: ["finance"], reason: "new"}) { id } }',
+    )
+    refused = server.ask(
+        key, 'mutation { createKeyClaim(input: {user: "eve@elsewhere.example", reason: "hers"}) { id } }'
+    )
+    assert refused["errors"][0]["message"] == (
+        "you have made this account, or chosen its address: ask another administrator to send its link"
+    )
+    assert claims.list_claims(server.state) == ()
 
 
 def test_a_halted_sync_is_seen_and_approved_over_graphql(server: DirectoryServer) -> None:

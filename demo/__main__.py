@@ -15,7 +15,18 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from demo.data.files import FOLDER_NAME, write_folder
 from demo.data.seed_sql import SeedRefused, seed
-from demo.run import INTERNAL_FILE, PEOPLE, SECRETS, Unusable, keys, load_app, load_pepper, lock_folder, settings
+from demo.run import (
+    INTERNAL_FILE,
+    PEOPLE,
+    SECRETS,
+    Unusable,
+    keys,
+    load_app,
+    load_checkpoint_key,
+    load_pepper,
+    lock_folder,
+    settings,
+)
 from demo.servers.run import HOST, NAMES, NotReady, RunningServers, accepts, address, starting, wait_ready
 from onedoor.config import load_settings
 from onedoor.errors import ConfigurationError
@@ -24,6 +35,7 @@ from onedoor.storage.database import open_database
 
 CONFIG = "ONEDOOR_CONFIG"
 PEPPER = "ONEDOOR_PEPPER"
+CHECKPOINT_KEY = "ONEDOOR_CHECKPOINT_KEY"
 
 
 def main() -> None:
@@ -55,7 +67,8 @@ def run(port: int, folder: Path, scale: float, workers: int) -> None:
     with ExitStack() as stack:
         require_free_port(HOST, port)
         stack.enter_context(lock_folder(folder))
-        os.environ.update({**SECRETS, PEPPER: load_pepper(folder), CONFIG: str(folder / "onedoor.toml")})
+        own_secrets = {PEPPER: load_pepper(folder), CHECKPOINT_KEY: load_checkpoint_key(folder)}
+        os.environ.update({**SECRETS, **own_secrets, CONFIG: str(folder / "onedoor.toml")})
         running = stack.enter_context(starting(scale=scale))
         write_sources(folder, scale)
         result = issue_keys(folder)

@@ -4,9 +4,10 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from string import Template
@@ -22,6 +23,7 @@ from demo.servers.drive.auth import build_service_account
 from demo.servers.run import HOST
 from demo.servers.s3 import BUCKET, REGION
 from demo.servers.snowflake.account import DATABASE, SCHEMA
+from onedoor.audit.statements import generate_private_key
 from onedoor.storage.database import MetadataDatabase
 
 SECRETS: Mapping[str, str] = {
@@ -75,6 +77,7 @@ def settings(*, folder: Path, port: int, addresses: Mapping[str, tuple[str, int]
         "port": port,
         "state": f"sqlite:///{folder}/state.sqlite",
         "records": str(folder / "records"),
+        "checkpoints": str(folder / "checkpoints"),
         "snowflake_host": snowflake_host,
         "snowflake_port": snowflake_port,
         "database": DATABASE,
@@ -243,9 +246,17 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
 def load_pepper(folder: Path) -> str:
     """Return the folder's secret, made at its first start, so that each start prints the same keys."""
-    path = folder / "pepper"
+    return load_secret(folder / "pepper", partial(secrets.token_hex, 32))
+
+
+def load_checkpoint_key(folder: Path) -> str:
+    """Return the folder's key that seals the audit log, made at its first start."""
+    return load_secret(folder / "checkpoint_key", generate_private_key)
+
+
+def load_secret(path: Path, generate: Callable[[], str]) -> str:
     if not path.exists():
-        write_private_file(path, secrets.token_hex(32))
+        write_private_file(path, generate())
     return path.read_text(encoding="ascii")
 
 

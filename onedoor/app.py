@@ -36,6 +36,7 @@ from onedoor.connectors.administration import (
     build_issued_key_connector,
 )
 from onedoor.connectors.audit_log import AuditLogConnector
+from onedoor.connectors.checkpoint_stores import open_sealing
 from onedoor.connectors.directory import DIRECTORY_COLLECTIONS, KEY_CLAIM_SOURCE, build_key_claim_connector
 from onedoor.connectors.grants import GRANTS_SOURCE, GrantsConnector, build_unbound_grants_connector
 from onedoor.connectors.jobs import JOB_TOPIC, JobsConnector, build_job_actions, build_unbound_jobs_connector
@@ -267,7 +268,10 @@ async def open_app(settings: Settings, company: Company, *, start_jobs: bool = F
         await asyncio.to_thread(remove_abandoned_folders)
         authenticator = open_authenticator(database, company.groups)
         stack.callback(authenticator.close)
-        audit_log = open_audit_log(settings.records.folder, datetime.now(UTC))
+        sealing = open_sealing(settings.records.checkpoints)
+        if sealing is None and not is_loopback(settings.server.host):
+            log.warning("the audit log has no checkpoints: nobody can prove later that its end, or a file, was cut off")
+        audit_log = open_audit_log(settings.records.folder, datetime.now(UTC), sealing=sealing)
         stack.push_async_callback(asyncio.to_thread, audit_log.close)
         job_database = JobDatabase(metadata=database)
         stack.callback(job_database.close)
@@ -382,7 +386,7 @@ async def open_app(settings: Settings, company: Company, *, start_jobs: bool = F
             documents=open_persisted_documents(settings.documents),
             pubsub=pubsub,
             job_runtime=job_runtime,
-            health=HealthCheck(connectors),
+            health=HealthCheck(connectors, audit_log.checkpointer),
             export_store=export_store,
             scim=open_scim(settings.directory, database, company.groups),
             sign_in=open_sign_in(settings.directory, database, company.groups),

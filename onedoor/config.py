@@ -14,6 +14,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 from auth.directory.settings import DirectorySettings
+from onedoor.audit.settings import RecordsSettings
 from onedoor.errors import ConfigurationError, build_unknown_name_error
 from onedoor.http.persisted_documents import PersistedDocumentSettings
 from onedoor.jobs.models import JobSettings
@@ -68,13 +69,6 @@ class StateSettings:
 
     url: str = field(repr=False)
     pepper: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordsSettings:
-    """The folder of the audit log, which must exist."""
-
-    folder: Path = Path("records/journal")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +208,23 @@ def load_administration_settings(path: Path, environment: Mapping[str, str] = os
     )
     require_long_pepper(settings.state)
     return settings
+
+
+def load_records_settings(path: Path, environment: Mapping[str, str] = os.environ) -> RecordsSettings:
+    """Read where the audit log is and what seals it, for who only reads it: a private key that is not set is left out.
+
+    Raises ConfigurationError, naming the setting.
+    """
+    values = dict(require_table(read_toml(path).get("records", {}), "records"))
+    checkpoints = dict(require_table(values.get("checkpoints", {}), "records.checkpoints"))
+    match checkpoints.get("private_key"):
+        case {"env": str(name)} if not environment.get(name):
+            del checkpoints["private_key"]
+        case {"file": str(name)} if not os.access(path.absolute().parent / name, os.R_OK):
+            del checkpoints["private_key"]
+    values["checkpoints"] = checkpoints
+    folder = path.absolute().parent
+    return parse_options(RecordsSettings, resolve_values(values, "records", folder, environment), "records", folder)
 
 
 def load_schema_settings(path: Path) -> tuple[SchemaSettings, bool]:

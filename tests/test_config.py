@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from onedoor.audit.settings import RecordsSettings
 from onedoor.config import (
     ExportsSettings,
     IntrospectionMode,
-    RecordsSettings,
     SchemaSettings,
     ServerSettings,
     Settings,

@@ -19,15 +19,24 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from onedoor.audit.checkpointer import Checkpointer, Sealing
+from onedoor.audit.checkpoints import ChainState
+from onedoor.audit.merkle import MerkleTree, hash_line_leaf
 from onedoor.audit.record import AuditRecord, format_timestamp, to_line
+from onedoor.audit.statements import build_key_id
 from onedoor.errors import ConfigurationError, OnedoorError
 
 PREVIOUS_DIGEST = re.compile(rb'\{"prev":"([0-9a-f]{64})"[,}]')
 
 
-def build_header(started: str, process: int) -> bytes:
-    """Build the first line of a file, from which the chain begins."""
-    return orjson.dumps({"journal": "onedoor", "version": 1, "started": started, "process": process})
+RECORD_START = b'{"id":'
+"""Begins the line of a record, but for the digest of the line before."""
+
+
+def build_header(started: str, process: int, sealed_by: str | None = None) -> bytes:
+    """Build the first line of a file, from which the chain begins; it names the key of its checkpoints, if any."""
+    header = {"journal": "onedoor", "version": 1, "started": started, "process": process}
+    return orjson.dumps(header if sealed_by is None else {**header, "sealed_by": sealed_by})
 
 
 def link_line(body: bytes, previous: str) -> bytes:
@@ -85,10 +94,29 @@ class ChainedFile:
     def __init__(self, file: int, header: bytes, disk: DiskOps) -> None:
         """Make the header durable in an empty file, open to append."""
         self._file, self._disk, self._end, self._torn = file, disk, 0, False
+        self._lock, self._tree = Lock(), MerkleTree()
+        self._line_count, self.record_count = 0, 0
         self._write_durably([header])
+
+    def take_state(self) -> ChainState:
+        """Return how far the file has come, and begin a new tree with the next line."""
+        with self._lock:
+            tree, self._tree = self._tree, MerkleTree()
+            return ChainState(
+                first=self._line_count - tree.size + 1,
+                lines=self._line_count,
+                records=self.record_count,
+                head=self._previous,
+                root=tree.compute_root().hex(),
+            )
 
     def write(self, bodies: Sequence[bytes]) -> None:
         """Return when all are durable, after one sync. Raises OSError where none counts as written."""
+        with self._lock:
+            self._append(bodies)
+            self.record_count += sum(body.startswith(RECORD_START) for body in bodies)
+
+    def _append(self, bodies: Sequence[bytes]) -> None:
         self._truncate_torn()
         lines, previous = [], self._previous
         for body in bodies:
@@ -116,6 +144,9 @@ class ChainedFile:
         self._torn = False
         self._end += len(data)
         self._previous = hash_line(lines[-1])
+        self._line_count += len(lines)
+        for line in lines:
+            self._tree.append(hash_line_leaf(line))
 
 
 MAX_UNAWAITED = 10_000
@@ -138,9 +169,9 @@ class PendingLine(NamedTuple):
 class AuditLog:
     """The audit log of one process, written by a thread; `dropped` counts lost records that nobody waited for."""
 
-    def __init__(self, file: int, chained_file: ChainedFile) -> None:
+    def __init__(self, file: int, chained_file: ChainedFile, checkpointer: Checkpointer | None = None) -> None:
         """Start the thread; `open_audit_log` opens the file and its chain."""
-        self._file, self._chained_file = file, chained_file
+        self._file, self._chained_file, self.checkpointer = file, chained_file, checkpointer
         self._waiting: SimpleQueue[PendingLine | None] = SimpleQueue()
         self._unawaited, self._closing = 0, False
         self._lock = Lock()
@@ -180,13 +211,15 @@ class AuditLog:
             self._waiting.put(PendingLine(line, None))
 
     def close(self) -> None:
-        """Write what waits and close the file; afterwards every append fails."""
+        """Write what waits, seal the end and close the file; afterwards every append fails."""
         with self._lock:
             if self._closing:
                 return
             self._closing = True
             self._waiting.put(None)
         self._thread.join()
+        if self.checkpointer is not None:
+            self.checkpointer.close()
         os.close(self._file)
 
     def _write_pending(self) -> None:
@@ -251,8 +284,10 @@ class ByteBudget:
             self.counts.clear()
 
 
-def open_audit_log(folder: Path, started: datetime, *, disk: DiskOps | None = None) -> AuditLog:
-    """Open a new file `<start>-<pid>.jsonl` in an existing folder. Raises ConfigurationError."""
+def open_audit_log(
+    folder: Path, started: datetime, *, disk: DiskOps | None = None, sealing: Sealing | None = None
+) -> AuditLog:
+    """Open a new file `<start>-<pid>.jsonl` in an existing folder, sealed if it can be. Raises ConfigurationError."""
     path = folder / f"{started.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}-{os.getpid()}.jsonl"
     try:
         file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY, 0o600)
@@ -265,12 +300,14 @@ def open_audit_log(folder: Path, started: datetime, *, disk: DiskOps | None = No
         if os.geteuid() == 0:  # a command of the superuser, whose records the server reads
             owner = folder.stat()
             os.fchown(file, owner.st_uid, owner.st_gid)
-        chained_file = ChainedFile(file, build_header(format_timestamp(started), os.getpid()), disk or DiskOps())
+        sealed_by = None if sealing is None else build_key_id(sealing.signer.public_key)
+        header = build_header(format_timestamp(started), os.getpid(), sealed_by)
+        chained_file = ChainedFile(file, header, disk or DiskOps())
         sync_folder(folder)
     except OSError as reason:
         os.close(file)
         raise ConfigurationError(f"records cannot be kept in `{folder}`: its disk is full or failing") from reason
-    return AuditLog(file, chained_file)
+    return AuditLog(file, chained_file, None if sealing is None else Checkpointer(chained_file, path, sealing))
 
 
 def sync_folder(folder: Path) -> None:

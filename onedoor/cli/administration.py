@@ -22,6 +22,7 @@ from onedoor.audit.acts import ActRecorder
 from onedoor.audit.log import AuditLogUnavailable, open_audit_log
 from onedoor.audit.record import AuditedChange, Surface, derive_redaction_key, hash_scalar
 from onedoor.config import AdministrationSettings
+from onedoor.connectors.checkpoint_stores import open_sealing
 from onedoor.errors import ConfigurationError
 from onedoor.storage.database import MetadataDatabase
 
@@ -115,7 +116,8 @@ class Administrator:
             result = act(Attribution(actor=actor, reason=reason, record_id=record_id))
             return result, name_changes(record_id)
 
-        audit_log = open_audit_log(settings.records.folder, now)
+        sealing = open_sealing(settings.records.checkpoints)
+        audit_log = open_audit_log(settings.records.folder, now, sealing=sealing)
         recorder = ActRecorder(audit_log=audit_log, surface=Surface.CLI, redaction_key=self._derive_key(context))
         principal = _build_principal(actor, now)
         try:

@@ -15,8 +15,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from auth.groups import Groups
 from auth.users import list_unregistered_memberships
 from onedoor import config
-from onedoor.audit.reader import verify_folder
-from onedoor.cli import access, directory, documents, grants, keys, users
+from onedoor.audit.settings import RecordsSettings
+from onedoor.cli import access, audit, directory, documents, grants, keys, users
 from onedoor.cli.introspect import introspect
 from onedoor.cli.new import new
 from onedoor.cli.upgrade import upgrade
@@ -59,6 +59,9 @@ class CommandContext:
 
     def load_administration_settings(self) -> config.AdministrationSettings:
         return config.load_administration_settings(self.settings_path)
+
+    def load_records_settings(self) -> RecordsSettings:
+        return config.load_records_settings(self.settings_path)
 
     def find_company(self) -> Path:
         from onedoor.company import find_company_folder
@@ -213,26 +216,6 @@ def sdl(context: CommandContext) -> None:
     click.echo(print_sdl(parts.modules, parts.masking_groups), nl=False)
 
 
-@main.command()
-@click.pass_obj
-def verify(context: CommandContext) -> None:
-    """Check that the records hold together: each line must hold the digest of the line before it.
-
-    Names the first bad line and exits with 1 where one was changed, moved, put in or taken away. It does not notice
-    where the end of a file is missing.
-
-    \b
-    Example:
-      python -m onedoor verify
-    """
-    verification = verify_folder(context.load_settings().records.folder)
-    click.echo(f"{verification.records} records in {verification.files} files hold together")
-    if verification.broken is not None:
-        broken = verification.broken
-        click.echo(f"`{broken.file}` line {broken.line}: {broken.reason}", err=True)
-        raise SystemExit(1)
-
-
 def _add_alias(command: click.Command, old_name: str) -> None:
     """Keep the name that a command had up to the last release."""
     alias = copy(command)
@@ -252,9 +235,11 @@ for command in (
     documents.documents,
     access.show_access,
     access.compare_policies,
+    audit.audit_commands,
 ):
     main.add_command(command)
 _add_alias(users.user_commands, "people")
+_add_alias(audit.verify, "verify")
 
 if __name__ == "__main__":
     main()

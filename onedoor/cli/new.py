@@ -7,9 +7,15 @@ from pathlib import Path
 
 import click
 
+from onedoor.audit.statements import format_public_key, generate_private_key, load_key_signer
 from onedoor.errors import ConfigurationError
 
 PEPPER_FILE = "secrets/pepper"
+
+CHECKPOINT_KEY_FILE = "secrets/checkpoint_key"
+
+PUBLIC_KEY_FILE = "audit.pub"
+"""The public half of the key, which verifies checkpoints and is no secret."""
 
 FOLDERS = ("records", "secrets")
 
@@ -34,6 +40,11 @@ pepper = { file = "secrets/pepper" }
 
 [records]
 folder = "records"
+
+# Seals the records every minute; give whoever verifies them `audit.pub`, and let `folder` be on another machine.
+[records.checkpoints]
+private_key = { file = "secrets/checkpoint_key" }
+folder = "checkpoints"
 
 # A source is a section; `python -m onedoor introspect` says what to write here.
 # [sources.shop]
@@ -77,7 +88,8 @@ One GraphQL schema over its tables and systems, served by Onedoor.
 | `app.py` | its ASGI app |
 
 `python -m onedoor introspect sqlite:///shop.sqlite --allow everyone` writes the tables of a database into it.
-Keep `secrets/pepper`: without it no key opens any more.
+Keep `secrets/pepper`: without it no key opens any more. Give `audit.pub` to whoever audits you:
+`python -m onedoor audit verify --public-key audit.pub` proves that no record was changed or taken away.
 """
 
 DOCKERFILE = """\
@@ -90,6 +102,7 @@ COPY . /company
 IGNORED = """\
 secrets/
 records/
+checkpoints/
 exported/
 *.sqlite
 __pycache__/
@@ -138,6 +151,10 @@ def create_company(folder: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
         _write_secret(folder / PEPPER_FILE, secrets.token_hex(32))
+        private_key = generate_private_key()
+        _write_secret(folder / CHECKPOINT_KEY_FILE, private_key)
+        public_key = format_public_key(load_key_signer(private_key).public_key)
+        (folder / PUBLIC_KEY_FILE).write_text(f"{public_key}\n", encoding="ascii")
     except OSError as reason:
         raise ConfigurationError(f"`{folder}` cannot be written to: {reason.strerror}") from reason
 

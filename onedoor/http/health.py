@@ -1,4 +1,4 @@
-"""Report on /health whether the server and each of its connectors is up; no key is needed, so nothing more."""
+"""Report on /health whether server, connectors and checkpoints are up; no key is needed, so nothing more."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 import orjson
 from fastapi import APIRouter, Request, Response
 
+from onedoor.audit.checkpointer import Checkpointer
 from onedoor.http.responses import ALL_METHODS, build_raw_response
 from onedoor.spi.connector import Connector
 
@@ -20,9 +21,10 @@ router = APIRouter()
 @router.api_route("/health/", methods=ALL_METHODS)
 async def report_health(request: Request) -> Response:
     """Answer any method, as probes differ in theirs."""
-    connectors = await request.state.app_state.health.check_connectors()
-    sources = {name: "up" if is_up else "down" for name, is_up in connectors.items()}
-    body = orjson.dumps({"alive": True, "ready": True, "sources": sources})
+    health: HealthCheck = request.state.app_state.health
+    sources = {name: "up" if is_up else "down" for name, is_up in (await health.check_connectors()).items()}
+    checkpoints = {} if health.checkpointer is None else {"checkpoints": "up" if health.checkpointer.is_up else "down"}
+    body = orjson.dumps({"alive": True, "ready": True, "sources": sources, **checkpoints})
     headers = ((b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()))
     return build_raw_response(200, headers, body)
 
@@ -30,8 +32,9 @@ async def report_health(request: Request) -> Response:
 class HealthCheck:
     """Pings the connectors, at most once every PING_MAX_AGE_SECONDS however many requests want to know."""
 
-    def __init__(self, connectors: Mapping[str, Connector]) -> None:
+    def __init__(self, connectors: Mapping[str, Connector], checkpointer: Checkpointer | None = None) -> None:
         self.connectors = connectors
+        self.checkpointer = checkpointer
         self.last_check: tuple[float, asyncio.Task[list[bool]]] | None = None
 
     async def check_connectors(self) -> dict[str, bool]:

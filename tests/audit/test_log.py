@@ -18,8 +18,9 @@ import pytest
 from onedoor.audit import log
 from onedoor.audit import record as audit_record
 from onedoor.audit.log import SYNC_DATA, AuditLog, AuditLogUnavailable, DiskOps, open_audit_log
-from onedoor.audit.reader import VerificationResult, read_records, verify_folder
+from onedoor.audit.reader import read_records
 from onedoor.audit.record import AuditRecord
+from onedoor.audit.verification import VerificationResult, verify_folder
 from onedoor.errors import ConfigurationError
 
 Make = Callable[..., AuditRecord]
@@ -270,7 +271,7 @@ def test_after_a_kill_every_acknowledged_record_is_there(folder: Path) -> None:
         (newest,) = [path for path in folder.iterdir() if path.name.endswith(f"-{process.pid}.jsonl")]
         there = {json.loads(line)["id"] for line in newest.read_bytes().splitlines()[1:] if line.endswith(b"}")}
         assert acknowledged <= there
-    assert verify_folder(folder).broken is None
+    assert verify_folder(folder).findings == ()
 
 
 def test_a_file_belongs_to_whom_the_folder_belongs_to(tmp_path: Path) -> None:

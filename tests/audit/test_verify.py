@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from onedoor.audit.log import open_audit_log
-from onedoor.audit.reader import BrokenLine, VerificationResult, verify_folder
 from onedoor.audit.record import AuditRecord
+from onedoor.audit.verification import VerificationResult, verify_folder
 from onedoor.errors import ConfigurationError
 
 Make = Callable[..., AuditRecord]
@@ -58,9 +58,16 @@ def relinked(lines: Lines) -> Lines:
 def test_what_was_forged_is_named(path: Path, forge: Callable[[Lines], Lines], line: int, reason: str) -> None:
     lines = forge(path.read_bytes().splitlines())
     path.write_bytes(b"\n".join(lines) + b"\n")
-    assert verify_folder(path.parent) == VerificationResult(
-        files=0, records=max(line - 2, 0), broken=BrokenLine(file=path.name, line=line, reason=reason)
-    )
+    result = verify_folder(path.parent)
+    (finding,) = result.findings
+    assert (result.files, result.records, result.is_altered) == (0, max(line - 2, 0), True)
+    assert (finding.file, finding.line, finding.reason) == (path.name, line, reason)
+
+
+def test_the_first_bad_record_is_named_with_its_time(path: Path, record: Make) -> None:
+    path.write_bytes(b"\n".join(edited(path.read_bytes().splitlines())) + b"\n")
+    (finding,) = verify_folder(path.parent).findings
+    assert (finding.record, finding.time) == (record(3).id, record(3).time)
 
 
 def test_one_changed_byte_before_the_last_line_is_always_found(path: Path) -> None:
@@ -70,16 +77,18 @@ def test_one_changed_byte_before_the_last_line_is_always_found(path: Path) -> No
         place = dice.randrange(last)
         bad = good[:place] + bytes([good[place] ^ 1 << dice.randrange(8)]) + good[place + 1 :]
         path.write_bytes(bad)
-        broken = verify_folder(path.parent).broken
-        assert broken is not None
-        assert broken.line - good[:place].count(b"\n") in (1, 2)
+        (finding,) = verify_folder(path.parent).findings
+        assert finding.line is not None
+        assert finding.line - good[:place].count(b"\n") in (1, 2)
 
 
 def test_only_the_file_that_is_bad_is_named(path: Path, folder: Path) -> None:
     (folder / "20270101T000000.000000Z-1.jsonl").write_bytes(b"nonsense\n")
-    assert verify_folder(folder) == VerificationResult(
-        files=1, records=8, broken=BrokenLine(file="20270101T000000.000000Z-1.jsonl", line=1, reason="it is no record")
-    )
+    result = verify_folder(folder)
+    assert (result.files, result.records) == (1, 8)
+    assert [(finding.file, finding.line, finding.reason) for finding in result.findings] == [
+        ("20270101T000000.000000Z-1.jsonl", 1, "it is no record")
+    ]
 
 
 def test_an_empty_folder_holds_together(folder: Path) -> None:

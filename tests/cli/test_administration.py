@@ -12,7 +12,8 @@ from click.testing import CliRunner, Result
 
 from auth import api_keys, users
 from onedoor.audit.log import DiskOps, open_audit_log
-from onedoor.audit.reader import read_records, verify_folder
+from onedoor.audit.reader import read_records
+from onedoor.audit.verification import verify_folder
 from onedoor.cli import administration, main
 from onedoor.connectors.audit_log import read_audit_rows
 from onedoor.storage.database import MetadataDatabase, open_database
@@ -85,7 +86,7 @@ def test_each_command_leaves_one_record_with_who_whom_when_and_why(run: Run, tmp
         ("cli", WHO, "answered")
     }
     verified = verify_folder(tmp_path / "records/journal")
-    assert (verified.records, verified.files, verified.broken) == (16, 8, None)
+    assert (verified.records, verified.files, verified.findings) == (16, 8, ())
 
 
 def test_auditors_find_commands_among_requests(run: Run, tmp_path: Path) -> None:
@@ -146,7 +147,7 @@ def test_what_cannot_be_recorded_is_not_done(
     assert ("its end could not be written" in result.stderr) == (place == 2)
     outcomes = [record["outcome"] for record in load_records(tmp_path)]
     assert outcomes == ([] if not is_done else ["begun"] if place == 2 else ["answered"])
-    assert verify_folder(tmp_path / "records/journal").broken is None
+    assert verify_folder(tmp_path / "records/journal").findings == ()
 
 
 def test_a_command_that_fails_is_on_record_as_failed(run: Run, tmp_path: Path) -> None:

@@ -140,11 +140,14 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(run: Run, words: tuple[str, .
 def test_verify_counts_the_records_that_hold_together(run: Run, tmp_path: Path) -> None:
     path = keep_three(tmp_path / "records/journal")
     good = run("verify")
-    assert (good.exit_code, good.stdout) == (0, "3 records in 1 files hold together\n")
+    assert (good.exit_code, good.stdout) == (
+        0, "3 records in 1 files hold together\nno key is known, so no checkpoint proves anything: name one with "
+        "`--public-key`\n",
+    )  # fmt: skip
     path.write_bytes(path.read_bytes().replace(b'"id":"1"', b'"id":"9"'))
     bad = run("verify")
     assert (bad.exit_code, bad.stderr) == (
-        1, f"`{path.name}` line 3: it was changed, or lines after it were taken away\n",
+        1, f"`{path.name}` line 3, record 9, t: it was changed, or lines after it were taken away\n",
     )  # fmt: skip
 
 

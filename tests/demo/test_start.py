@@ -20,9 +20,15 @@ from demo.servers.run import HOST, ROOT
 from onedoor import config
 from onedoor.storage.database import MetadataDatabase, open_database
 from tests.acme import GROUP_NAMES, load_schema_and_policy
+from tests.audit.sealed_logs import PRIVATE_KEY
 
 ADDRESSES = {name: (HOST, number) for number, name in enumerate(run.NAMES, start=1)}
-ENVIRONMENT = {**SECRETS, "ONEDOOR_PEPPER": "p" * 64, "INTERNAL_URL": "postgresql://127.0.0.1/acme"}
+ENVIRONMENT = {
+    **SECRETS,
+    "ONEDOOR_PEPPER": "p" * 64,
+    "ONEDOOR_CHECKPOINT_KEY": PRIVATE_KEY,
+    "INTERNAL_URL": "postgresql://127.0.0.1/acme",
+}
 
 
 @pytest.fixture

@@ -39,7 +39,6 @@ MEANINGS: Mapping[str, str] = {
     "server.origins": "The web pages that may call from a browser, each as `https://host` or `https://host:port`.",
     "state.url": "The database of users and keys: `sqlite:///path`, or `postgresql://...` from the environment.",
     "state.pepper": "The secret that keys the digests of keys, cursors and recorded values; 32 characters or more.",
-    "records.folder": "The folder of the audit log, which must exist.",
 }
 """The descriptions of settings that have none where they are declared."""
 

@@ -16,7 +16,8 @@ from auth import api_keys, users
 from auth.attribution import UNATTRIBUTED
 from auth.authentication import open_authenticator
 from onedoor.audit.log import AuditLog, open_audit_log
-from onedoor.audit.reader import VerificationResult, read_records, verify_folder
+from onedoor.audit.reader import read_records
+from onedoor.audit.verification import VerificationResult, verify_folder
 from onedoor.codegen.apply import build_manifest_path, load_manifest, plan_codegen, read_current_files
 from onedoor.codegen.models import encode_manifest
 from onedoor.connectors.audit_log import AuditLogConnector

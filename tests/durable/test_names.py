@@ -26,6 +26,7 @@ from onedoor.audit.record import (
     derive_redaction_key,
     to_line,
 )
+from onedoor.audit.settings import RecordsSettings
 from onedoor.codegen.models import (
     CodegenOptions,
     DescribedColumn,
@@ -35,7 +36,7 @@ from onedoor.codegen.models import (
     decode_manifest,
     encode_manifest,
 )
-from onedoor.config import ExportsSettings, IntrospectionMode, RecordsSettings, ServerSettings, StateSettings
+from onedoor.config import ExportsSettings, IntrospectionMode, ServerSettings, StateSettings
 from onedoor.connectors.azure.connector import AzureBlobOptions, AzureFilesOptions
 from onedoor.connectors.datadog.connector import DatadogOptions
 from onedoor.connectors.drive.connector import DriveOptions
@@ -691,7 +692,7 @@ SETTINGS = [
         id="LimitsSection",
     ),
     pytest.param(ExportsSettings, "enabled folder kept_days", id="ExportsSection"),
-    pytest.param(RecordsSettings, "folder", id="RecordsSection"),
+    pytest.param(RecordsSettings, "checkpoints folder", id="RecordsSection"),
     pytest.param(ServerSettings, "federation host introspection origins port sql_shown_to", id="ServerSection"),
     pytest.param(StateSettings, "pepper url", id="StateSection"),
     pytest.param(

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from onedoor.audit.reader import verify_folder
+from onedoor.audit.verification import verify_folder
 from onedoor.connectors.audit_log import AuditLogConnector
 from onedoor.connectors.memory import MemoryConnector
 from onedoor.http.responses import encode_result
@@ -86,4 +86,4 @@ def test_every_folder_is_a_golden_query() -> None:
 
 
 def test_the_audit_log_on_file_is_intact() -> None:
-    assert verify_folder(JOURNAL).broken is None
+    assert verify_folder(JOURNAL).findings == ()

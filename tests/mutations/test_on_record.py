@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from onedoor.audit.log import SYNC_DATA, AuditLogUnavailable, DiskOps, open_audit_log
-from onedoor.audit.reader import read_records, verify_folder
+from onedoor.audit.reader import read_records
 from onedoor.audit.record import Surface
+from onedoor.audit.verification import verify_folder
 from onedoor.model.catalog import Limits
 from onedoor.mutations.record_recovery import RecordedChange, RecordRecovery
 from onedoor.query.audited import AuditedExecutor
@@ -110,7 +111,7 @@ async def test_whichever_call_of_the_disk_fails_every_change_is_named(tmp_path: 
         await recover(folder, lamps)
         named = [id for _, changes in list_outcomes(folder) for id in changes]
         assert named == (["C1"] if lamps.rows[1][1] else [])
-        assert verify_folder(folder).broken is None
+        assert verify_folder(folder).findings == ()
         if answered:
             assert number > 4, "two lines, each a write and a sync"
             return

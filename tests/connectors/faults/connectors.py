@@ -24,6 +24,7 @@ from onedoor.connectors.sql import mysql, postgresql
 from onedoor.spi.connector import Connector
 from onedoor.spi.predicates import And, Comparison, Op
 from onedoor.spi.scan import ScanRequest
+from tests.audit.sealed_logs import PRIVATE_KEY
 from tests.connectors.faults.wire import HOST, Wire, open_wire
 from tests.contract.tables import into_mysql, into_postgresql
 from tests.servers.mariadb import MariadbServer
@@ -141,7 +142,8 @@ def of_the_demo(name: str, server: str, ask: ScanRequest, goodbyes: int = 0) -> 
         async with open_wire(*address(running, server)) as wire:
             places = {item: address(running, item) for item in NAMES} | {server: (HOST, wire.port)}
             (folder / "onedoor.toml").write_text(run.settings(folder=folder, port=0, addresses=places))
-            read = config.load_settings(folder / "onedoor.toml", {**SECRETS, "ONEDOOR_PEPPER": "p" * 64}).sources[name]
+            environment = {**SECRETS, "ONEDOOR_PEPPER": "p" * 64, "ONEDOOR_CHECKPOINT_KEY": PRIVATE_KEY}
+            read = config.load_settings(folder / "onedoor.toml", environment).sources[name]
             kind = load_kind(read.kind)
             options = config.parse_options(kind.options, read.options, f"sources.{name}", read.folder)
             source = await kind.connect(replace(options, timeout=SECONDS))

@@ -20,6 +20,7 @@ from demo.data.seed_sql import seed
 from demo.run import SECRETS, settings
 from demo.servers.run import HOST, NAMES, ROOT, RunningServers, accepts, address
 from onedoor.storage.database import open_database
+from tests.audit.sealed_logs import PRIVATE_KEY
 
 PEPPER = "a pepper of thirty-two characters"
 QUERY = "{ me { firstName } customers(first: 3) { nodes { name } } }"
@@ -70,7 +71,8 @@ def has_no_open_intents(folder: Path) -> bool:
 
 
 def build_environment(folder: Path) -> dict[str, str]:
-    return {**os.environ, **SECRETS, "ONEDOOR_PEPPER": PEPPER, "ONEDOOR_CONFIG": str(folder / "onedoor.toml")}
+    own = {"ONEDOOR_PEPPER": PEPPER, "ONEDOOR_CHECKPOINT_KEY": PRIVATE_KEY}
+    return {**os.environ, **SECRETS, **own, "ONEDOOR_CONFIG": str(folder / "onedoor.toml")}
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from demo.servers.run import HOST, RunningServers
-from onedoor.audit.reader import read_records, verify_folder
+from onedoor.audit.reader import read_records
+from onedoor.audit.verification import verify_folder
 from tests.e2e.stopping.server_process import (
     ServerProcess,
     has_no_open_intents,
@@ -130,7 +131,7 @@ def test_acknowledged_changes_stand_once_and_resent_ones_are_applied_once(
     stands = products(tmp_path)
     assert lost(acknowledged, stands) == {}
     assert history(tmp_path) == stands
-    assert verify_folder(tmp_path / "records").broken is None
+    assert not verify_folder(tmp_path / "records").is_altered
     assert any(record.get("changes") for record in read_records(tmp_path / "records"))
 
 

@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from demo.servers.run import HOST, RunningServers
-from onedoor.audit.reader import read_records, verify_folder
+from onedoor.audit.reader import read_records
+from onedoor.audit.verification import verify_folder
 from onedoor.cli.main import main
 from tests.e2e.stopping.server_process import (
     Clients,
@@ -54,7 +55,7 @@ def test_a_stop_refuses_no_request_and_loses_no_record_of_an_answered_one(
     lost = [item for item in acknowledged if item not in recorded]
     assert lost == []
     assert (refused, unexpected_codes) == (0, [])
-    assert verify_folder(tmp_path / "records").broken is None
+    assert not verify_folder(tmp_path / "records").is_altered
 
 
 def test_several_workers_share_a_port_evenly_and_each_writes_its_own_audit_log(

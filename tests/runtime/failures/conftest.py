@@ -23,6 +23,7 @@ from onedoor.app import App
 from onedoor.config import load_settings
 from onedoor.storage.database import open_database
 from tests import acme
+from tests.audit.sealed_logs import PRIVATE_KEY
 
 PEPPER = "a pepper of more than thirty-two characters"
 READY_SECONDS = 20.0
@@ -86,7 +87,12 @@ def run_server(
     addresses = {name: address(killable_servers, name) for name in NAMES} | elsewhere
     result = settings(folder=folder, port=0, addresses=addresses)
     (folder / "onedoor.toml").write_text(f"{result}\n{more}", encoding="utf-8")
-    app = App(load_settings(folder / "onedoor.toml", {**SECRETS, "ONEDOOR_PEPPER": PEPPER}), acme.company())
+    app = App(
+        load_settings(
+            folder / "onedoor.toml", {**SECRETS, "ONEDOOR_PEPPER": PEPPER, "ONEDOOR_CHECKPOINT_KEY": PRIVATE_KEY}
+        ),
+        acme.company(),
+    )
     with serve_app(app) as port:
         yield RunningServer(port=port, keys=keys, app=app, folder=folder)
 

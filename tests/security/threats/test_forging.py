@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from onedoor.audit.reader import verify_folder
+from onedoor.audit.verification import verify_folder
 from onedoor.http.server import build_uvicorn_config
 from onedoor.model.catalog import Limits
 from tests.http.conftest import RunningServer, exchange_bytes
@@ -93,7 +93,7 @@ async def test_whatever_is_sent_leaves_one_line_a_request_that_reads_back(server
     await asyncio.gather(*(server.send(json=body, headers=server.bearer("sales")) for body in bodies))
     written = b"".join(path.read_bytes() for path in server.folder.glob("*.jsonl"))
     records, checked = server.records(), verify_folder(server.folder)
-    assert (len(records), checked.records, checked.broken) == (NAMELESS, NAMELESS, None)
+    assert (len(records), checked.records, checked.findings) == (NAMELESS, NAMELESS, ())
     assert len(written.decode().splitlines()) == written.count(b"\n") == NAMELESS + len(list(server.folder.glob("*")))
     assert [item for item in written.decode() if not item.isprintable() and item != "\n"] == []
     assert all({"id", "time", "outcome"} <= json.loads(line).keys() for line in written.splitlines()[1:])
@@ -123,4 +123,4 @@ async def test_an_id_of_the_clients_own_forges_no_record_and_no_header(server: R
         return
     assert [record["client_request_id"] for record in records] in ([None], [claimed.decode("latin-1")])
     assert records[0]["id"] != "forged"
-    assert verify_folder(server.folder).broken is None
+    assert verify_folder(server.folder).findings == ()

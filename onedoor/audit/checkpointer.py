@@ -1,0 +1,194 @@
+"""Seal the audit log of one process: sign what it holds every minute and at its end, and write that to second places.
+
+What a checkpoint says is taken in a moment; signing and publishing happen in a thread, so no request waits for them.
+"""
+
+import fcntl
+import logging
+import os
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any, Protocol
+
+from onedoor.audit.checkpoints import (
+    ChainState,
+    Checkpoint,
+    CheckpointStore,
+    PublishingFailed,
+    name_statement,
+)
+from onedoor.audit.record import format_timestamp
+from onedoor.audit.statements import Signer, SigningFailed, StatementKind, parse_statement, sign_statement
+
+LOG = logging.getLogger("onedoor.audit")
+
+PUBLISHED_SUFFIX = ".published"
+"""Marks a file beside it whose every statement is at every second place."""
+
+UNPUBLISHED_MAX = 10_000
+"""How many statements wait in memory for a second place; those dropped are read from the file later."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealing:
+    """What signs checkpoints, how many seconds apart, and the second places that they are written to."""
+
+    signer: Signer
+    seconds: float = 60.0
+    stores: Sequence[CheckpointStore] = ()
+
+
+class Chain(Protocol):
+    """A file whose lines are chained."""
+
+    def take_state(self) -> ChainState:
+        """Return how far it has come, and begin a new tree with the next line."""
+        ...
+
+    @property
+    def record_count(self) -> int:
+        """How many records it holds."""
+        ...
+
+    def write(self, bodies: Sequence[bytes]) -> None:
+        """Return when all are durable. Raises OSError where none counts as written."""
+        ...
+
+
+@dataclass(slots=True)
+class Publisher:
+    """Brings statements to one second place, in order, and says once when that fails and once when it goes on."""
+
+    store: CheckpointStore
+    waiting: deque[tuple[str, bytes]] = field(default_factory=lambda: deque(maxlen=UNPUBLISHED_MAX))
+    is_failing: bool = False
+
+    def publish_waiting(self) -> bool:
+        """Publish what waits, as far as it goes, and return whether nothing waits any more."""
+        while self.waiting:
+            name, body = self.waiting[0]
+            try:
+                self.store.publish(name, body)
+            except PublishingFailed as reason:
+                if not self.is_failing:
+                    LOG.error("checkpoints do not reach %s, which is tried again: %s", self.store.name, reason)
+                self.is_failing = True
+                return False
+            self.waiting.popleft()
+        if self.is_failing:
+            LOG.warning("checkpoints reach %s again", self.store.name)
+        self.is_failing = False
+        return True
+
+
+class Checkpointer:
+    """Seals one file as it grows; `close` seals its end."""
+
+    def __init__(self, chain: Chain, path: Path, sealing: Sealing) -> None:
+        self._chain, self._path, self._sealing = chain, path, sealing
+        self._number, self._sealed_records = 0, 0
+        self._unsigned: Checkpoint | None = None
+        self._publishers = [Publisher(store) for store in sealing.stores]
+        self._is_signing_failing = False
+        self._closing = Event()
+        self._thread = Thread(target=self._run, name="onedoor-checkpoints", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether checkpoints are signed and reach every second place, as far as is known."""
+        return not self._is_signing_failing and not any(publisher.is_failing for publisher in self._publishers)
+
+    def write_statement(self, kind: StatementKind, content: Mapping[str, Any]) -> None:
+        """Sign a statement, write it to the log and have it published. Raises SigningFailed, OSError."""
+        statement = sign_statement(self._sealing.signer, kind, content)
+        self._chain.write([statement.to_body()])
+        for publisher in self._publishers:
+            publisher.waiting.append((name_statement(statement), statement.to_body()))
+
+    def close(self) -> None:
+        """Seal the end of the file, to which nobody else writes any more, and publish what waits, tried once."""
+        self._closing.set()
+        self._thread.join()
+        if self._seal_unsigned():
+            self._take_checkpoint(end=True)
+            self._seal_unsigned()
+        if self._publish_waiting() and self._sealing.stores and not self._is_signing_failing:
+            mark_published(self._path)
+
+    def seal(self) -> None:
+        """Seal what is new, if anything is, and publish what waits."""
+        if self._seal_unsigned() and self._chain.record_count > self._sealed_records:
+            self._take_checkpoint(end=False)
+            self._seal_unsigned()
+        if self._publish_waiting() and self._sealing.stores:
+            self._publish_abandoned()
+
+    def _run(self) -> None:
+        while not self._closing.wait(self._sealing.seconds):
+            self.seal()
+
+    def _take_checkpoint(self, *, end: bool) -> None:
+        state = self._chain.take_state()
+        self._number += 1
+        self._sealed_records = state.records
+        time = format_timestamp(datetime.now(UTC))
+        self._unsigned = Checkpoint(file=self._path.name, number=self._number, state=state, time=time, end=end)
+
+    def _seal_unsigned(self) -> bool:
+        """Sign and write the checkpoint that was taken, if any; what fails is tried again before another is taken."""
+        if self._unsigned is None:
+            return True
+        try:
+            self.write_statement(StatementKind.CHECKPOINT, self._unsigned.to_json())
+        except (SigningFailed, OSError) as error:
+            if not self._is_signing_failing:
+                reason = error if isinstance(error, SigningFailed) else f"it cannot be written: {error.strerror}"
+                LOG.error("the audit log cannot be sealed, which is tried again: %s", reason)
+            self._is_signing_failing = True
+            return False
+        self._is_signing_failing, self._unsigned = False, None
+        return True
+
+    def _publish_waiting(self) -> bool:
+        reached = [publisher.publish_waiting() for publisher in self._publishers]
+        return all(reached)
+
+    def _publish_abandoned(self) -> None:
+        """Publish what processes that have ended left unpublished in the same folder."""
+        for path in sorted(self._path.parent.glob("*.jsonl")):
+            if self._closing.is_set():
+                return
+            if not path.with_name(path.name + PUBLISHED_SUFFIX).exists() and not is_held(path):
+                self._publish_file(path)
+
+    def _publish_file(self, path: Path) -> None:
+        with path.open("rb") as file:
+            statements = [statement for line in file if (statement := parse_statement(line.rstrip(b"\n"))) is not None]
+        for publisher in self._publishers:
+            publisher.waiting.extend((name_statement(statement), statement.to_body()) for statement in statements)
+        if self._publish_waiting():
+            mark_published(path)
+
+
+def mark_published(path: Path) -> None:
+    path.with_name(path.name + PUBLISHED_SUFFIX).touch(mode=0o600)
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process that lives writes a file."""
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except OSError:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False

@@ -1,0 +1,256 @@
+"""A log is sealed as it grows and at its end, whatever becomes of its second place, and keys hold for a time."""
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from onedoor.audit.checkpointer import PUBLISHED_SUFFIX, Sealing
+from onedoor.audit.checkpoints import FolderCheckpointStore, PublishingFailed, parse_checkpoint, parse_statements
+from onedoor.audit.log import AuditLog, open_audit_log
+from onedoor.audit.reader import read_records
+from onedoor.audit.record import AuditRecord
+from onedoor.audit.statements import (
+    CommandSigner,
+    SigningFailed,
+    StatementKind,
+    TrustedKeys,
+    format_public_key,
+    parse_trusted_key,
+    sign_statement,
+)
+from onedoor.audit.verification import FindingKind, VerificationResult, verify_folder
+from onedoor.errors import ConfigurationError
+from tests.audit.sealed_logs import KEYS, NEVER, OTHER_SIGNER, SIGNER, MemoryStore
+
+Make = Callable[..., AuditRecord]
+START = datetime(2026, 11, 1, 12, tzinfo=UTC)
+
+
+def find_file(folder: Path) -> Path:
+    (path,) = folder.glob("*.jsonl")
+    return path
+
+
+def count_published(folder: Path) -> int:
+    return len(list(folder.glob(f"*{PUBLISHED_SUFFIX}")))
+
+
+def open_sealed(folder: Path, *stores: MemoryStore, started: datetime = START, seconds: float = NEVER) -> AuditLog:
+    return open_audit_log(folder, started, sealing=Sealing(signer=SIGNER, seconds=seconds, stores=stores))
+
+
+async def test_a_log_that_ended_is_sealed_to_its_end_and_reads_as_before(folder: Path, record: Make) -> None:
+    audit_log = open_sealed(folder)
+    for number in range(3):
+        await audit_log.append(record(number))
+    audit_log.close()
+    assert verify_folder(folder, keys=KEYS) == VerificationResult(files=1, records=3, sealed=3)
+    assert [item["id"] for item in read_records(folder)] == [record(number).id for number in range(3)]
+
+
+async def test_what_is_new_is_sealed_after_a_while_and_reaches_the_second_place(folder: Path, record: Make) -> None:
+    published = Event()
+
+    class Store(MemoryStore):
+        def publish(self, name: str, body: bytes) -> None:
+            super().publish(name, body)
+            published.set()
+
+    store = Store()
+    audit_log = open_sealed(folder, store, seconds=0.01)
+    await audit_log.append(record(1))
+    assert published.wait(5)
+    (checkpoint,) = map(parse_checkpoint, store.statements)
+    audit_log.close()
+    assert checkpoint is not None
+    assert (checkpoint.number, checkpoint.state.records, checkpoint.end) == (1, 1, False)
+
+
+async def test_without_new_records_nothing_is_sealed_again(folder: Path, record: Make) -> None:
+    audit_log = open_sealed(folder)
+    assert audit_log.checkpointer is not None
+    await audit_log.append(record(1))
+    for _ in range(3):
+        audit_log.checkpointer.seal()
+    audit_log.close()
+    path = find_file(folder)
+    assert [b'"end":true' in line for line in path.read_bytes().splitlines() if b"checkpoint" in line] == [False, True]
+
+
+async def test_records_after_the_last_checkpoint_of_a_log_in_use_are_said_not_to_be_sealed(
+    folder: Path, record: Make
+) -> None:
+    audit_log = open_sealed(folder)
+    assert audit_log.checkpointer is not None
+    await audit_log.append(record(1))
+    audit_log.checkpointer.seal()
+    await audit_log.append(record(2))
+    result = verify_folder(folder, keys=KEYS)
+    audit_log.close()
+    assert (result.records, result.unsealed, result.open_files, result.findings) == (2, 1, 1, ())
+
+
+async def test_an_end_that_is_missing_is_found(folder: Path, record: Make) -> None:
+    audit_log = open_sealed(folder)
+    assert audit_log.checkpointer is not None
+    await audit_log.append(record(1))
+    audit_log.checkpointer.seal()
+    audit_log.close()
+    path = find_file(folder)
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+    result = verify_folder(folder, keys=KEYS)
+    assert [(finding.kind, finding.line) for finding in result.findings] == [(FindingKind.UNPROVED, 3)]
+
+
+async def test_a_second_place_that_fails_holds_nothing_up_and_is_tried_again(
+    folder: Path, record: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = MemoryStore(is_down=True)
+    audit_log = open_sealed(folder, store)
+    assert audit_log.checkpointer is not None
+    for number in range(3):
+        await audit_log.append(record(number))
+        audit_log.checkpointer.seal()
+    assert not audit_log.checkpointer.is_up
+    store.is_down = False
+    audit_log.checkpointer.seal()
+    assert audit_log.checkpointer.is_up
+    audit_log.close()
+    assert [message.levelno for message in caplog.records] == [logging.ERROR, logging.WARNING]
+    assert len(store.bodies) == 4
+    assert verify_folder(folder, store.statements, KEYS).findings == ()
+
+
+async def test_what_an_ended_process_left_unpublished_the_next_one_publishes(folder: Path, record: Make) -> None:
+    store = MemoryStore(is_down=True)
+    first = open_sealed(folder, store)
+    await first.append(record(1))
+    first.close()
+    store.is_down = False
+    second = open_sealed(folder, store, started=START.replace(hour=13))
+    await second.append(record(2))
+    assert second.checkpointer is not None
+    second.checkpointer.seal()
+    second.close()
+    checkpoints = [checkpoint for checkpoint in map(parse_checkpoint, store.statements) if checkpoint is not None]
+    assert len({checkpoint.file for checkpoint in checkpoints if checkpoint.end}) == 2
+    assert count_published(folder) == 2
+
+
+async def test_a_file_that_is_missing_is_named(folder: Path, record: Make) -> None:
+    store = MemoryStore()
+    audit_log = open_sealed(folder, store)
+    await audit_log.append(record(1))
+    audit_log.close()
+    path = find_file(folder)
+    path.unlink()
+    (finding,) = verify_folder(folder, store.statements, KEYS).findings
+    assert (finding.file, finding.reason[:38]) == (path.name, "the file is missing: it held 1 records")
+
+
+async def test_a_checkpoint_of_another_key_is_found(folder: Path, record: Make) -> None:
+    audit_log = open_audit_log(folder, START, sealing=Sealing(signer=OTHER_SIGNER, seconds=NEVER))
+    await audit_log.append(record(1))
+    audit_log.close()
+    result = verify_folder(folder, keys=KEYS)
+    assert (result.is_altered, result.sealed) == (True, 0)
+
+
+@pytest.mark.parametrize(
+    ("validity", "is_altered"),
+    [("", False), ("@2026-01-01..", False), ("@..2026-01-01", True), ("@2999-01-01..", True)],
+)
+async def test_a_key_holds_between_its_times_alone(
+    folder: Path, record: Make, validity: str, *, is_altered: bool
+) -> None:
+    audit_log = open_sealed(folder)
+    await audit_log.append(record(1))
+    audit_log.close()
+    key = parse_trusted_key(format_public_key(SIGNER.public_key) + validity)
+    assert verify_folder(folder, keys=[key]).is_altered == is_altered
+
+
+async def test_a_key_that_the_former_one_names_is_trusted_from_then_on(folder: Path, record: Make) -> None:
+    former = open_sealed(folder)
+    assert former.checkpointer is not None
+    now = datetime.now(UTC).isoformat(timespec="microseconds")
+    content = {"successor": format_public_key(OTHER_SIGNER.public_key), "time": now, "until": "2999-01-01"}
+    former.checkpointer.write_statement(StatementKind.ROTATION, content)
+    former.close()
+    later = open_audit_log(folder, START.replace(hour=13), sealing=Sealing(signer=OTHER_SIGNER, seconds=NEVER))
+    await later.append(record(1))
+    later.close()
+    result = verify_folder(folder, keys=KEYS)
+    assert (result.records, result.sealed, result.findings) == (1, 1, ())
+
+
+def test_a_key_that_nobody_vouches_for_is_not_trusted_and_a_former_key_ends() -> None:
+    def name_successor(signer: object, successor: bytes, day: int) -> object:
+        content = {"successor": format_public_key(successor), "time": f"2026-11-{day:02}", "until": f"2026-11-{day:02}"}
+        return sign_statement(signer, StatementKind.ROTATION, content)
+
+    keys = TrustedKeys(KEYS)
+    forged = name_successor(OTHER_SIGNER, OTHER_SIGNER.public_key, 1)
+    assert keys.follow_rotations([forged]) == [forged]
+    assert keys.follow_rotations([name_successor(SIGNER, OTHER_SIGNER.public_key, 2)]) == []
+    later = sign_statement(SIGNER, StatementKind.CHECKPOINT, {"time": "2026-11-03"})
+    assert not keys.vouch_for(later)
+    assert keys.vouch_for(sign_statement(OTHER_SIGNER, StatementKind.CHECKPOINT, {"time": "2026-11-03"}))
+
+
+def test_a_statement_of_one_kind_is_none_of_another() -> None:
+    statement = sign_statement(SIGNER, StatementKind.CHECKPOINT, {"time": "2026-11-01"})
+    (other,) = parse_statements([statement.to_body().replace(b"checkpoint", b"deletion")])
+    assert TrustedKeys(KEYS).vouch_for(statement)
+    assert not TrustedKeys(KEYS).vouch_for(other)
+
+
+def test_a_command_signs_in_place_of_a_key(tmp_path: Path) -> None:
+    signature = SIGNER.sign(b"message")
+    (tmp_path / "signature").write_bytes(signature)
+    signer = CommandSigner(command=("cat", str(tmp_path / "signature")), public_key=SIGNER.public_key)
+    assert signer.sign(b"message") == signature
+    with pytest.raises(SigningFailed, match=r"^the command that signs wrote no signature of its key$"):
+        signer.sign(b"another message")
+
+
+async def test_what_cannot_be_signed_is_sealed_later(folder: Path, record: Make) -> None:
+    class Signer:
+        public_key = SIGNER.public_key
+        is_down = True
+
+        def sign(self, message: bytes) -> bytes:
+            if self.is_down:
+                raise SigningFailed("no answer")
+            return SIGNER.sign(message)
+
+    signer, store = Signer(), MemoryStore()
+    audit_log = open_audit_log(folder, START, sealing=Sealing(signer=signer, seconds=NEVER, stores=(store,)))
+    assert audit_log.checkpointer is not None
+    await audit_log.append(record(1))
+    audit_log.checkpointer.seal()
+    assert not audit_log.checkpointer.is_up
+    await audit_log.append(record(2))
+    signer.is_down = False
+    audit_log.close()
+    result = verify_folder(folder, store.statements, KEYS)
+    assert (result.records, result.unsealed, result.findings) == (2, 0, ())
+
+
+def test_a_folder_takes_a_statement_once(tmp_path: Path) -> None:
+    store = FolderCheckpointStore(tmp_path / "checkpoints")
+    store.publish("a.json", b"1")
+    store.publish("a.json", b"1")
+    with pytest.raises(PublishingFailed, match=r"^another statement is there already as `a.json`$"):
+        store.publish("a.json", b"2")
+    assert list(store.load()) == [b"1"]
+
+
+@pytest.mark.parametrize("text", ["", "x@y@z", "c2hvcnQ=", "KEY@yesterday.."])
+def test_what_is_no_key_is_one_clear_sentence(text: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^(this is no public key|`.*` is no (key|date))"):
+        parse_trusted_key(text)

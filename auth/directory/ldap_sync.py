@@ -11,15 +11,25 @@ from sqlalchemy.engine import Row
 
 from auth.attribution import SubjectChange, name_change
 from auth.directory.ldap_client import LdapGroup, LdapMarks, LdapReading, LdapUser
-from auth.directory.memberships import confirm_memberships, normalize_dn, refresh_memberships
+from auth.directory.memberships import (
+    MembershipChange,
+    confirm_memberships,
+    list_losses,
+    normalize_dn,
+    refresh_memberships,
+)
 from auth.directory.people import apply_account, remove_person
 from auth.directory.reports import (
+    RELEASE_PERIOD,
     DirectoryRefusal,
+    Removal,
     RemovalsHalted,
     Sync,
+    SyncChangeKind,
     SyncState,
     begin_sync,
     check_removals,
+    list_excessive_losses,
     list_released_people,
     lock_source,
     mint_directory_id,
@@ -28,12 +38,14 @@ from auth.directory.reports import (
 from auth.memberships import IdentitySource
 from onedoor.storage.database import MetadataDatabase
 from onedoor.storage.directory_tables import (
+    directory_change_table,
     directory_group_table,
     directory_member_table,
     directory_progress_table,
     directory_sync_table,
     directory_user_table,
 )
+from onedoor.storage.tables import membership_table
 
 SOURCE = IdentitySource.LDAP
 
@@ -119,6 +131,38 @@ def allow_removals(sync: Sync, people: Sequence[str]) -> frozenset[str]:
         report_refusal(sync, halted)
         return frozenset(people) & list_released_people(sync)
     return frozenset(people)
+
+
+def hold_losses(sync: Sync, changes: Sequence[MembershipChange]) -> Sequence[MembershipChange]:
+    """Return the changes that may be made now; the others wait for an approval."""
+    waiting = frozenset(list_excessive_losses(sync, list_losses(changes)))
+    if not waiting:
+        return changes
+    report_refusal(sync, RemovalsHalted(sorted(waiting, key=lambda loss: (loss.group, loss.person_id))))
+    return [
+        change
+        for change in changes
+        if change.joins or Removal(person_id=change.person_id, group=change.group) not in waiting
+    ]
+
+
+def has_released_losses(database: MetadataDatabase) -> bool:
+    """Whether memberships are there whose end was approved, and not long ago."""
+    change, report, membership = directory_change_table.c, directory_sync_table.c, membership_table.c
+    is_membership = (
+        (membership.person_id == change.person_id)
+        & (membership.group_name == change.group_name)
+        & (membership.source == SOURCE)
+    )
+    statement = (
+        select(change.id)
+        .join_from(directory_change_table, directory_sync_table, change.sync_id == report.id)
+        .join(membership_table, is_membership)
+        .where(change.source == SOURCE, change.kind == SyncChangeKind.WAITING)
+        .where(report.state == SyncState.APPROVED, report.decided_at > database.now() - RELEASE_PERIOD)
+    )
+    with database.read_connection() as connection:
+        return connection.execute(statement.limit(1)).first() is not None
 
 
 def remove_users(sync: Sync, *, plan: SyncPlan, ids: Collection[str]) -> None:

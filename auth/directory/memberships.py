@@ -4,13 +4,22 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache, partial
 from itertools import islice
 
 import orjson
 from sqlalchemy import Connection, select, update
 from sqlalchemy.engine import Row
 
-from auth.directory.reports import Sync, SyncChangeKind
+from auth.directory.reports import (
+    APPROVED_DETAIL,
+    Removal,
+    RemovalsHalted,
+    Sync,
+    SyncChangeKind,
+    list_excessive_losses,
+    list_released_people,
+)
 from auth.groups import Groups
 from auth.memberships import IdentitySource, MembershipKey, confirm_membership, end_membership
 from onedoor.storage.directory_tables import directory_group_table, directory_member_table, directory_user_table
@@ -33,8 +42,18 @@ class MembershipChange:
 
 
 def refresh_memberships(sync: Sync, user_ids: Collection[str]) -> None:
-    """Let these users of a directory be in the functional groups that its groups feed, and in no others by it."""
-    apply_membership_changes(sync, find_membership_changes(sync.connection, sync.source, sync.groups, user_ids))
+    """Let these users of a directory be in the functional groups that its groups feed, and in no others by it.
+
+    Raises RemovalsHalted.
+    """
+    changes = find_membership_changes(sync.connection, sync.source, sync.groups, user_ids)
+    if waiting := list_excessive_losses(sync, list_losses(changes)):
+        raise RemovalsHalted(waiting)
+    apply_membership_changes(sync, changes)
+
+
+def list_losses(changes: Iterable[MembershipChange]) -> Sequence[Removal]:
+    return [Removal(person_id=change.person_id, group=change.group) for change in changes if not change.joins]
 
 
 def find_membership_changes(
@@ -62,14 +81,17 @@ def find_membership_changes(
 
 
 def apply_membership_changes(sync: Sync, changes: Iterable[MembershipChange]) -> None:
-    """Carry changes out and report them."""
+    """Carry changes out and report them, those that were approved as such."""
+    released = cache(partial(list_released_people, sync))
     for change in changes:
         key = MembershipKey(person_id=change.person_id, group=change.group, source=sync.source)
         act, kind = (
             (confirm_membership, SyncChangeKind.JOINED) if change.joins else (end_membership, SyncChangeKind.LEFT)
         )
         if act(sync.connection, key, now=sync.now, attribution=sync.attribution):
-            sync.note(kind, change.email, person_id=change.person_id, group=change.group)
+            is_approved = not change.joins and change.person_id in released(change.group)
+            detail = APPROVED_DETAIL if is_approved else None
+            sync.note(kind, change.email, person_id=change.person_id, group=change.group, detail=detail)
 
 
 def confirm_memberships(connection: Connection, source: IdentitySource, now: datetime) -> None:

@@ -20,7 +20,7 @@ from onedoor.storage.directory_tables import (
     directory_progress_table,
     directory_sync_table,
 )
-from onedoor.storage.tables import user_table
+from onedoor.storage.tables import membership_table, user_table
 
 DIRECTORY_REASON = "the directory says so"
 """Why memberships and people change, in their history."""
@@ -67,7 +67,10 @@ class SyncChangeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemovalLimits:
-    """How many people a directory may remove within REMOVAL_WINDOW: the share or the number, whichever is more."""
+    """How many people a directory may remove within REMOVAL_WINDOW: the share or the number, whichever is more.
+
+    The share is that of its active people, or of the people whom it has put into a functional group.
+    """
 
     percent: int = 20
     people: int = 5
@@ -81,14 +84,27 @@ class DirectoryRefusal(OnedoorError):
         self.subject = subject
 
 
-class RemovalsHalted(DirectoryRefusal):
-    """The directory would remove more people than it may; `person_ids` wait."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removal:
+    """That a directory takes a person out of a functional group, or out of the company: `group` is None."""
 
-    def __init__(self, person_ids: Collection[str]) -> None:
-        super().__init__(
-            "more people would be removed than a directory may remove in 10 minutes: an administrator must approve", ""
+    person_id: str
+    group: str | None = None
+
+
+class RemovalsHalted(DirectoryRefusal):
+    """The directory would remove more people than it may, as a whole or from a group; the removals wait."""
+
+    def __init__(self, removals: Collection[Removal]) -> None:
+        groups = " and ".join(
+            f"`{group}`" for group in sorted({removal.group for removal in removals if removal.group})
         )
-        self.person_ids = tuple(person_ids)
+        super().__init__(
+            f"more people would be removed{' from ' if groups else ''}{groups} than a directory may remove in 10 "
+            "minutes: an administrator must approve",
+            "",
+        )
+        self.removals = tuple(removals)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -163,26 +179,73 @@ def check_removals(sync: Sync, person_ids: Collection[str]) -> None:
 
     Who came within the window is not counted: nothing is lost that was there before. What was approved is neither.
     """
-    unreleased = [id for id in person_ids if id not in list_released_people(sync)]
+    released = list_released_people(sync)
+    unreleased = [id for id in person_ids if id not in released]
+    removals = [Removal(person_id=id) for id in unreleased]
     if unreleased and find_halted_sync(sync.connection, sync.source) is not None:
-        raise RemovalsHalted(unreleased)
+        raise RemovalsHalted(removals)
     begin = sync.now - REMOVAL_WINDOW
     counted = sync.connection.execute(
         select(func.count()).where(user_table.c.id.in_(unreleased), user_table.c.created_at <= begin)
     ).scalar_one()
     removed = _count_removed(sync, begin)
-    allowed = max(sync.limits.people, (_count_active(sync) + removed) * sync.limits.percent // 100)
-    if counted and removed + counted > allowed:
-        raise RemovalsHalted(unreleased)
+    if counted and removed + counted > _count_allowed(sync, _count_active(sync) + removed):
+        raise RemovalsHalted(removals)
 
 
-def list_released_people(sync: Sync) -> frozenset[str]:
-    """Return the ids of the people whose removal was approved, and not long ago."""
+def list_excessive_losses(sync: Sync, losses: Collection[Removal]) -> Sequence[Removal]:
+    """Return those of the memberships that a directory may not end now: for each group, all or none.
+
+    Who is deactivated, and who joined within the window, is not counted, and nor is what was approved.
+    """
+    by_group: dict[str, set[str]] = {}
+    for loss in losses:
+        by_group.setdefault(str(loss.group), set()).add(loss.person_id)
+    excessive: list[Removal] = []
+    for group, person_ids in sorted(by_group.items()):
+        unreleased = person_ids - list_released_people(sync, group)
+        if _is_excessive_loss(sync, group, unreleased):
+            excessive += [Removal(person_id=id, group=group) for id in sorted(unreleased)]
+    return excessive
+
+
+def _is_excessive_loss(sync: Sync, group: str, person_ids: Collection[str]) -> bool:
+    begin = sync.now - REMOVAL_WINDOW
+    members = (
+        select(membership_table.c.person_id, membership_table.c.since)
+        .join_from(membership_table, user_table)
+        .where(membership_table.c.source == sync.source, membership_table.c.group_name == group)
+        .where(user_table.c.deactivated_at.is_(None))
+    )
+    rows = sync.connection.execute(members).all()
+    counted = sum(row.person_id in person_ids and row.since <= begin for row in rows)
+    if counted and _waits_for_decision(sync, group):
+        return True
+    lost = _count_lost(sync, group, begin)
+    return bool(counted) and lost + counted > _count_allowed(sync, len(rows) + lost)
+
+
+def _waits_for_decision(sync: Sync, group: str) -> bool:
+    """Whether somebody is already waiting to be taken out of a group."""
+    halted = find_halted_sync(sync.connection, sync.source)
+    waiting = select(directory_change_table.c.id).filter_by(
+        sync_id=halted, kind=SyncChangeKind.WAITING, group_name=group
+    )
+    return halted is not None and sync.connection.execute(waiting.limit(1)).first() is not None
+
+
+def _count_allowed(sync: Sync, present: int) -> int:
+    return max(sync.limits.people, present * sync.limits.percent // 100)
+
+
+def list_released_people(sync: Sync, group: str | None = None) -> frozenset[str]:
+    """Return the ids of the people whose removal, from a group or as a whole, was approved, and not long ago."""
     change, report = directory_change_table.c, directory_sync_table.c
     statement = (
         select(change.person_id)
         .join_from(directory_change_table, directory_sync_table, change.sync_id == report.id)
         .where(change.source == sync.source, change.kind == SyncChangeKind.WAITING)
+        .where(change.group_name.is_not_distinct_from(group))
         .where(report.state == SyncState.APPROVED, report.decided_at > sync.now - RELEASE_PERIOD)
     )
     return frozenset(sync.connection.execute(statement).scalars())
@@ -209,6 +272,17 @@ def _count_removed(sync: Sync, begin: datetime) -> int:
     return sync.connection.execute(statement).scalar_one()
 
 
+def _count_lost(sync: Sync, group: str, begin: datetime) -> int:
+    change = directory_change_table.c
+    statement = (
+        select(func.count(change.person_id.distinct()))
+        .join_from(directory_change_table, user_table, change.person_id == user_table.c.id)
+        .where(change.source == sync.source, change.kind == SyncChangeKind.LEFT, change.group_name == group)
+        .where(change.at > begin, change.detail.is_(None), user_table.c.deactivated_at.is_(None))
+    )
+    return int(sync.connection.execute(statement).scalar_one())
+
+
 def _count_active(sync: Sync) -> int:
     statement = (
         select(func.count())
@@ -231,18 +305,21 @@ def report_refusal(sync: Sync, refusal: DirectoryRefusal) -> None:
     sync.id = halted or sync.id or continue_sync(sync.connection, sync.source, sync.now)
     halt = {"state": SyncState.HALTED, "ended_at": sync.now}
     sync.connection.execute(update(directory_sync_table).filter_by(id=sync.id).values(halt))
-    waiting = select(directory_change_table.c.person_id).filter_by(sync_id=sync.id, kind=SyncChangeKind.WAITING)
-    known = set(sync.connection.execute(waiting).scalars())
-    people = select(user_table.c.id, user_table.c.email).where(user_table.c.id.in_(refusal.person_ids))
-    for person in sync.connection.execute(people):
-        if person.id not in known:
-            sync.note(SyncChangeKind.WAITING, person.email, person_id=person.id)
+    waiting = select(directory_change_table).filter_by(sync_id=sync.id, kind=SyncChangeKind.WAITING)
+    known = {Removal(person_id=row.person_id, group=row.group_name) for row in sync.connection.execute(waiting)}
+    ids = {removal.person_id for removal in refusal.removals}
+    people = select(user_table.c.id, user_table.c.email).where(user_table.c.id.in_(ids))
+    emails = {row.id: row.email for row in sync.connection.execute(people)}
+    for removal in refusal.removals:
+        if removal not in known:
+            email = emails[removal.person_id]
+            sync.note(SyncChangeKind.WAITING, email, person_id=removal.person_id, group=removal.group)
 
 
 def decide_halted_sync(
     database: MetadataDatabase, id: str, *, approve: bool, attribution: Attribution
 ) -> Sequence[str]:
-    """Approve or dismiss the removals of a halted sync; return the e-mail addresses of the people who waited.
+    """Approve or dismiss the removals of a halted sync; return who waited, by e-mail address, and for which group.
 
     What is approved is carried out when the directory asks for it again. Raises ConfigurationError.
     """
@@ -263,8 +340,8 @@ def decide_halted_sync(
         connection.execute(update(table).filter_by(id=id).values(decision))
         verb = "approve" if approve else "dismiss"
         name_change(connection, attribution, SubjectChange(type="DirectorySync", id=id, verb=verb))
-        waiting = select(directory_change_table.c.subject).filter_by(sync_id=id, kind=SyncChangeKind.WAITING)
-        return tuple(connection.execute(waiting.order_by(directory_change_table.c.subject)).scalars())
+        waiting = select(directory_change_table).filter_by(sync_id=id, kind=SyncChangeKind.WAITING)
+        return tuple(sorted(f"{row.subject} {row.group_name or ''}".strip() for row in connection.execute(waiting)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

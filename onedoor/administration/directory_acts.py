@@ -5,11 +5,12 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeAlias
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from auth.attribution import Attribution, load_changes
+from auth.attribution import UNATTRIBUTED, Attribution, load_changes
 from auth.authentication import build_directory_principal, name_directory
 from auth.directory.memberships import (
     MembershipChange,
@@ -29,6 +30,9 @@ from onedoor.storage.database import MetadataDatabase
 log = logging.getLogger("onedoor.directory")
 
 CHANGES_PER_TRANSACTION = 200
+
+HoldChanges: TypeAlias = Callable[[Sync, Sequence[MembershipChange]], Sequence[MembershipChange]]
+"""Returns those of the changes that may be made, and reports the others."""
 
 
 async def do_nothing() -> None:
@@ -59,9 +63,14 @@ class DirectoryActs:
         principal = build_directory_principal(self.source, self.database.now())
         await self.recorder.carry_out(principal, operation, record_act, reason=DIRECTORY_REASON)
 
-    async def change_memberships(self, report_id: str | None = None) -> None:
-        """Let everybody from the directory be in the functional groups that its groups feed now."""
-        changes = await asyncio.to_thread(self._find_membership_changes)
+    async def change_memberships(
+        self, report_id: str | None = None, hold: HoldChanges = lambda _, changes: changes
+    ) -> None:
+        """Let everybody from the directory be in the functional groups that its groups feed now.
+
+        `hold` returns the changes that may be made now.
+        """
+        changes = await asyncio.to_thread(self._find_membership_changes, report_id, hold)
         for start in range(0, len(changes), CHANGES_PER_TRANSACTION):
             part = changes[start : start + CHANGES_PER_TRANSACTION]
             act = partial(apply_membership_changes, changes=part)
@@ -87,7 +96,11 @@ class DirectoryActs:
         with self.database.write_transaction() as connection:
             act(self.open_sync(connection, report_id, attribution))
 
-    def _find_membership_changes(self) -> Sequence[MembershipChange]:
+    def _find_membership_changes(self, report_id: str | None, hold: HoldChanges) -> Sequence[MembershipChange]:
         with self.database.read_connection() as connection:
             ids = list_linked_users(connection, self.source)
-            return find_membership_changes(connection, self.source, self.groups, ids)
+            changes = find_membership_changes(connection, self.source, self.groups, ids)
+        if not changes:
+            return ()
+        with self.database.write_transaction() as connection:
+            return hold(self.open_sync(connection, report_id, UNATTRIBUTED), changes)

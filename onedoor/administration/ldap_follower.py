@@ -65,8 +65,9 @@ class LdapFollower:
         plan = await asyncio.to_thread(ldap_sync.plan_sync, acts.database, reading)
         report_id = None if plan.is_empty else await asyncio.to_thread(ldap_sync.begin_report, acts.database)
         waits = report_id is not None and await self._carry_out_plan(acts, plan, report_id)
-        if reading.is_whole or report_id is not None:
-            await acts.change_memberships(report_id)
+        is_due = reading.is_whole or report_id is not None
+        if is_due or await asyncio.to_thread(ldap_sync.has_released_losses, acts.database):
+            await acts.change_memberships(report_id, ldap_sync.hold_losses)
         await asyncio.to_thread(ldap_sync.end_sync, acts.database, reading, report_id=report_id, waits=waits)
 
     async def _read(self) -> LdapReading:

@@ -94,6 +94,7 @@ class Follower:
     def age_people(self) -> None:
         with self.state.write_transaction() as connection:
             connection.exec_driver_sql("UPDATE person SET created_at = created_at - 86400000000")
+            connection.exec_driver_sql("UPDATE membership SET since = since - 86400000000")
 
     def records(self) -> list[Mapping[str, Any]]:
         return list(read_records(self.folder))
@@ -211,6 +212,27 @@ async def test_a_sync_that_would_remove_many_removes_nobody_until_it_is_approved
     reports.decide_halted_sync(follower.state, halted.id, approve=True, attribution=Attribution(actor="os:root"))
     await follower.sync()
     assert follower.active() == ["New", "P6", "P7"]
+
+
+async def test_a_group_that_is_emptied_keeps_its_people_until_it_is_approved(
+    ldap: LdapServer, follower: Follower
+) -> None:
+    people = [ldap.add_person(f"p{number}") for number in range(6)]
+    finance = ldap.add_group("finance", *people, ldap.add_person("stays"))
+    await follower.sync()
+    follower.age_people()
+    for dn in people:
+        ldap.remove_member(finance, dn)
+    ldap.add_member(finance, ldap.add_person("new"))
+    for _ in range(2):
+        await follower.sync(whole=True)
+        members = {user.first_name for user in users.list_users(follower.state, group="finance")}
+        assert members == {"New", "Stays", *(f"P{number}" for number in range(6))}
+    (halted,) = [sync for sync in reports.list_syncs(follower.state) if sync.state is SyncState.HALTED]
+    assert halted.counts[SyncChangeKind.WAITING] == 6
+    reports.decide_halted_sync(follower.state, halted.id, approve=True, attribution=Attribution(actor="os:root"))
+    await follower.sync()
+    assert {user.first_name for user in users.list_users(follower.state, group="finance")} == {"New", "Stays"}
 
 
 async def test_each_change_is_on_record(ldap: LdapServer, follower: Follower) -> None:

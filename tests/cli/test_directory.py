@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from auth import users
 from auth.attribution import Attribution
 from auth.directory.people import Account, apply_account
-from auth.directory.reports import RemovalsHalted, Sync, lock_source, report_refusal
+from auth.directory.reports import Removal, RemovalsHalted, Sync, lock_source, report_refusal
 from auth.groups import Groups
 from auth.memberships import IdentitySource
 from onedoor.audit.reader import read_records
@@ -44,7 +44,7 @@ def halt_removal_of(state: MetadataDatabase, email: str) -> None:
         )  # fmt: skip
         account = Account(user_name=email, active=True, email=email, first_name="Ada", last_name="Lovelace")
         person_id = apply_account(sync, account, person_id=None, was_active=False)
-        report_refusal(sync, RemovalsHalted([person_id]))
+        report_refusal(sync, RemovalsHalted([Removal(person_id=person_id)]))
 
 
 @pytest.mark.parametrize(("verb", "state_after"), [("approve", "APPROVED"), ("dismiss", "DISMISSED")])

@@ -113,9 +113,11 @@ class DirectoryServer:
         return reports.list_syncs(self.state)
 
     def age_people(self, days: int = 1) -> None:
-        """Let everybody have come so long ago."""
+        """Let everybody have come, and have joined their groups, so long ago."""
+        ago = days * 86_400_000_000
         with self.state.write_transaction() as connection:
-            connection.exec_driver_sql(f"UPDATE person SET created_at = created_at - {days * 86_400_000_000}")
+            connection.exec_driver_sql(f"UPDATE person SET created_at = created_at - {ago}")
+            connection.exec_driver_sql(f"UPDATE membership SET since = since - {ago}")
 
     def ask(self, key: str | None, query: str) -> Any:
         headers = {"authorization": f"Bearer {key}"} if key else {}

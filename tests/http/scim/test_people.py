@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from httpx2 import Client
+from httpx2 import Client, Response
 
 from auth import users
 from auth.attribution import Attribution
@@ -173,6 +173,54 @@ def test_a_sync_that_removes_many_people_halts_until_somebody_approves(server: D
     again = server.syncs()[0]
     reports.decide_halted_sync(server.state, again.id, approve=False, attribution=attribution)
     assert deactivate(server, people[7]) == 409
+
+
+EMPTYING = {
+    "PATCH that removes": ("PATCH", {"op": "remove", "path": "members"}),
+    "PATCH that replaces": ("PATCH", {"op": "replace", "path": "members", "value": []}),
+    "PUT": ("PUT", None),
+    "DELETE": ("DELETE", None),
+    "another name": ("PATCH", {"op": "replace", "path": "displayName", "value": "other"}),
+}
+
+
+@pytest.mark.parametrize(("method", "operation"), EMPTYING.values(), ids=EMPTYING)
+def test_a_group_that_is_emptied_halts_until_somebody_approves(
+    server: DirectoryServer, method: str, operation: dict[str, Any] | None
+) -> None:
+    people = [server.create_person(f"p{number}") for number in range(6)]
+    group = server.create_group("acme-finance", *(person["id"] for person in people))
+    server.age_people()
+    path = f"/Groups/{group['id']}"
+    body = {"schemas": [f"{CORE}Group"], "displayName": "acme-finance", "members": []}
+
+    def empty() -> Response:
+        if operation is not None:
+            return server.patch(path, operation)
+        return server.send(method, path, body if method == "PUT" else None)
+
+    refused = empty()
+    assert (refused.status_code, "removed from `finance`" in refused.json()["detail"]) == (409, True)
+    assert {name for name in ("p0", "p5") if "finance" in server.groups_of(name)} == {"p0", "p5"}
+    member = {"op": "remove", "path": f'members[value eq "{people[0]["id"]}"]'}
+    assert server.patch(path, member).status_code == 409, "nobody leaves this group while others wait to"
+    (halted,) = [sync for sync in server.syncs() if sync.state is SyncState.HALTED]
+    attribution = Attribution(actor="os:root", reason="the team is gone")
+    waiting = reports.decide_halted_sync(server.state, halted.id, approve=True, attribution=attribution)
+    assert waiting == tuple(f"p{number}@acme.example finance" for number in range(6))
+    assert empty().status_code // 100 == 2
+    assert server.groups_of("p5") == {"everyone": "local"}
+
+
+def test_who_leaves_a_group_one_by_one_is_counted_together(server: DirectoryServer) -> None:
+    people = [server.create_person(f"p{number}") for number in range(8)]
+    group = server.create_group("acme-finance", *(person["id"] for person in people))
+    server.age_people()
+    left = [
+        server.patch(f"/Groups/{group['id']}", {"op": "remove", "path": f'members[value eq "{person["id"]}"]'})
+        for person in people[:6]
+    ]
+    assert [response.status_code // 100 for response in left] == [2] * 5 + [4]
 
 
 def test_people_come_and_change_while_removals_wait(server: DirectoryServer) -> None:

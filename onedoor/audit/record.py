@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -36,6 +36,8 @@ PAIR_SHIFTS = tuple(10 * place for place in reversed(range(ID_LENGTH // 2)))
 
 RANDOM_BYTES = 9
 """Random bytes of an id: 56 bits of microseconds and 72 random bits fill 26 characters."""
+
+SALT_BYTES = 16
 
 API_KEY_PATTERN = re.compile("(o[cd]_[0-9A-Za-z]{12})_[0-9A-Za-z]{43}_[0-9A-Za-z]{6}")
 """A whole API key, or a code for one, which a client may put anywhere: into a name, into its own id of the request."""
@@ -165,6 +167,9 @@ class AuditRecord:
 
     `reason` is why a command of the terminal was given, by a `person` of the operating system.
 
+    `digest` is that of the exact text of `data` that the client was sent, and `salt` is random, so that from the digest
+    of the rest of the line, which a receipt shows, nobody can guess the rest.
+
     Of what changes something there are several lines with one id, which `reader.read_records` makes one record: the
     first says BEGUN and is durable before anything is changed. `count` is the number of requests that a record stands
     for: more than one, and only then written, where a caller was turned away so often.
@@ -202,6 +207,8 @@ class AuditRecord:
     events: int | None = None
     count: int = 1
     reason: str | None = None
+    digest: str | None = None
+    salt: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the record under the keys that auditors read, in order: they stay, whatever the fields are called."""
@@ -211,6 +218,7 @@ class AuditRecord:
             "surface": self.surface,
             "outcome": self.outcome,
             "status": self.status,
+            **({"digest": self.digest} if self.digest is not None else {}),
             "person": self.person,
             "key_id": self.key_id,
             **({"secret": self.secret} if self.secret is not None else {}),
@@ -238,6 +246,7 @@ class AuditRecord:
             **({"attempted": self.attempted} if self.attempted else {}),
             **({"count": self.count} if self.count > 1 else {}),
             **({"reason": self.reason} if self.reason is not None else {}),
+            **({"salt": self.salt} if self.salt is not None else {}),
         }
 
 
@@ -245,6 +254,14 @@ def build_record_id(time: datetime, random: bytes) -> str:
     """Build 26 characters of base32 that sort by time to the microsecond, from RANDOM_BYTES random bytes."""
     number = int.from_bytes(to_microseconds(time).to_bytes(7, "big") + random, "big")
     return "".join([BASE32_PAIRS[number >> shift & 1023] for shift in PAIR_SHIFTS])
+
+
+def decode_record_time(id: str) -> datetime:
+    """Return the time that an id of `build_record_id` begins with."""
+    number = 0
+    for character in id:
+        number = number << 5 | BASE32.index(character)
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=number >> 8 * RANDOM_BYTES)
 
 
 def format_timestamp(time: datetime) -> str:

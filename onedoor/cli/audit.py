@@ -1,10 +1,10 @@
 """Verify the audit log, and make and rotate the key that seals it: `python -m onedoor audit`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import click
 import orjson
@@ -12,6 +12,7 @@ import orjson
 from auth.attribution import Attribution
 from onedoor.audit.checkpoints import PublishingFailed, parse_statements, read_statement_files
 from onedoor.audit.log import open_audit_log
+from onedoor.audit.receipts import ReceiptRefused, check_receipt
 from onedoor.audit.record import format_timestamp
 from onedoor.audit.settings import CheckpointSettings, RecordsSettings
 from onedoor.audit.statements import (
@@ -19,6 +20,7 @@ from onedoor.audit.statements import (
     SigningFailed,
     StatementKind,
     TrustedKey,
+    TrustedKeys,
     build_key_id,
     format_public_key,
     generate_private_key,
@@ -147,6 +149,50 @@ def _format_finding(finding: Finding) -> str:
     if finding.time:
         place += f", {finding.time}"
     return f"{place}: {finding.reason}"
+
+
+@audit_commands.command("verify-receipt")
+@click.argument("answer", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("receipt", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "--public-key",
+    "public_keys",
+    multiple=True,
+    required=True,
+    metavar="KEY[@SINCE..UNTIL]",
+    help="A key that checkpoints may be signed with, or a file with one, and when.",
+)
+def verify_receipt(answer: Path, receipt: Path, public_keys: tuple[str, ...]) -> None:
+    """Check that ANSWER, a stored response, was given to whom RECEIPT says, which `receipt(record:)` answered.
+
+    Needs neither settings nor the log. Exits with 1 where the receipt does not prove that.
+
+    \b
+    Example:
+      python -m onedoor audit verify-receipt answer.json receipt.json --public-key audit.pub
+    """
+    trusted = TrustedKeys(parse_trusted_key(text) for text in public_keys)
+    try:
+        record = check_receipt(answer.read_bytes(), _read_receipt(receipt), trusted)
+    except ReceiptRefused as reason:
+        click.echo(str(reason), err=True)
+        raise SystemExit(ALTERED) from reason
+    click.echo(f"person {record['person']} was given this answer to the request of {record['time']}")
+    click.echo(f"record {record['id']}, sealed at {record['sealed']} with key {record['key']}")
+
+
+def _read_receipt(path: Path) -> Mapping[str, Any]:
+    """Read a receipt, or the response that it came in. Raises ReceiptRefused."""
+    try:
+        content = orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError as reason:
+        raise ReceiptRefused("the receipt is no JSON") from reason
+    for name in ("data", "receipt"):
+        if isinstance(content, dict) and isinstance(content.get(name), dict):
+            content = content[name]
+    if not isinstance(content, dict):
+        raise ReceiptRefused("this is no receipt: store what `receipt(record:)` answers")
+    return content
 
 
 @audit_commands.command()

@@ -1,8 +1,8 @@
-"""Serve the register of groups, what a principal may use, simulations and differences of policies, made when asked."""
+"""Serve the register of groups, what a principal may use, simulations, differences of policies, and receipts."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
@@ -15,9 +15,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from auth import users
 from auth.authentication import Principal
 from auth.grant_store import list_held_grants
-from auth.groups import EVERYONE, FunctionalGroup, Groups, find_groups
+from auth.groups import AUDIT, EVERYONE, FunctionalGroup, Groups, find_groups
 from auth.policy import AccessPolicy, SchemaCoordinate
 from onedoor.audit.reader import read_records
+from onedoor.audit.receipts import ALGORITHM, ReceiptRefused, find_receipt
 from onedoor.audit.record import format_timestamp
 from onedoor.errors import ConfigurationError, ConnectorError, ErrorCode, RequestRejected
 from onedoor.model.catalog import Catalog
@@ -63,6 +64,8 @@ GIVEN_TIME = Column(ColumnType.TIME, EQUAL)
 GROUP, ACCESS, SIMULATION, SIMULATED_FIELD = "group", "access", "simulation", "simulated_field"
 
 POLICY_DIFF, RULE_CHANGE, DECISION_CHANGE = "policy_diff", "rule_change", "decision_change"
+
+RECEIPT = "receipt"
 
 ACCESS_CAPABILITIES: Mapping[str, Capabilities] = {
     GROUP: Capabilities(
@@ -110,6 +113,13 @@ ACCESS_CAPABILITIES: Mapping[str, Capabilities] = {
             "coordinate": TEXT, "reason": TEXT, "allowed_before": BOOLEAN, "allowed_after": BOOLEAN, "groups": LIST,
             "requests": INTEGER, "last_request_at": TIME,
         }
+    ),
+    RECEIPT: Capabilities(
+        columns={
+            "id": TEXT, "record": GIVEN_TEXT, "time": TIME, "person": TEXT, "algorithm": TEXT, "digest": TEXT,
+            "statement": TEXT, "rest": TEXT, "place": INTEGER, "size": INTEGER, "path": LIST, "checkpoint": TEXT,
+        },
+        required_columns=("record",),
     ),
 }  # fmt: skip
 
@@ -171,13 +181,22 @@ class AccessConnector:
         if make_rows is None:
             return self.rows.get(request.collection, ())
         view, id = await services.get_view(principal), str(next(self.numbers))
-        call = AccessCall(services=services, view=view, groups=principal.groups, filter=request.filter, id=id)
+        call = AccessCall(
+            services=services,
+            view=view,
+            person_id=principal.person_id,
+            groups=principal.groups,
+            filter=request.filter,
+            id=id,
+        )
         try:
             made = await services.run(principal, partial(make_rows, call))
         except RequestRejected as rejection:
             raise ConnectorError(f"the document is not valid: {rejection}", ErrorCode.BAD_USER_INPUT) from None
         except ConfigurationError as reason:
             raise ConnectorError(str(reason), ErrorCode.BAD_USER_INPUT) from None
+        except ReceiptRefused as reason:
+            raise ConnectorError(str(reason)) from None
         except OSError:
             raise ConnectorError("the records cannot be read") from None
         except SQLAlchemyError:
@@ -199,6 +218,7 @@ class AccessCall:
 
     services: AccessServices
     view: GraphQLSchema
+    person_id: str
     groups: frozenset[str]
     filter: Any
     """The comparisons that hold for its rows, or None; for what takes arguments, those that were given."""
@@ -386,6 +406,17 @@ def _describe_changed_decision(call: AccessCall, place: int, changed: ChangedDec
     }
 
 
+def make_receipt(call: AccessCall) -> Made:
+    """Make the receipt of a record that is the principal's own, or of any for who audits. Raises ReceiptRefused."""
+    receipt = find_receipt(call.services.records_folder, call.arguments["record"])
+    if receipt is None or (receipt.person != call.person_id and AUDIT not in call.groups):
+        return {RECEIPT: []}
+    values = {
+        **asdict(receipt), "id": receipt.record, "algorithm": ALGORITHM, "time": datetime.fromisoformat(receipt.time)
+    }  # fmt: skip
+    return {RECEIPT: [values]}
+
+
 def _may_name(view: GraphQLSchema, name: str) -> bool:
     """Say whether a schema has what is named; whoever may know that schema alone is told of nothing else."""
     coordinate = parse_coordinate(name)
@@ -402,6 +433,7 @@ MAKERS: Mapping[str, Callable[[AccessCall], Made]] = {
     ACCESS: make_access,
     SIMULATION: make_simulation,
     POLICY_DIFF: make_policy_diff,
+    RECEIPT: make_receipt,
 }
 """By collection, what makes its rows; those of the other collections are made along with them."""
 
@@ -427,5 +459,6 @@ MAPPINGS = (
         },
     ),
     TypeMapping(type="RuleChange", source=ACCESS_SOURCE, collection=RULE_CHANGE, key=("diff_id", "coordinate")),
+    TypeMapping(type="Receipt", source=ACCESS_SOURCE, collection=RECEIPT),
     TypeMapping(type="DecisionChange", source=ACCESS_SOURCE, collection=DECISION_CHANGE, key=("diff_id", "place")),
 )

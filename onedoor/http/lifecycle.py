@@ -1,6 +1,7 @@
 """Take a request over HTTP or WebSocket through what every surface shares: admission, execution, recorded response."""
 
 from onedoor.audit.log import AuditLogUnavailable
+from onedoor.audit.receipts import ALGORITHM
 from onedoor.audit.record import AuditOutcome
 from onedoor.errors import ErrorCode, GraphQLErrorInfo
 from onedoor.http.persisted_documents import register_automatic_query
@@ -75,18 +76,21 @@ async def execute_request(app_state: AppState, context: RequestContext) -> Concl
 
 
 def apply_request_extensions(app_state: AppState, context: RequestContext) -> None:
-    """Remember a valid document that came with its digest, and show the record's id where the client asks for it."""
+    """Remember a valid document that came with its digest, and show the record's id or a receipt if asked to."""
     assert context.request is not None
     if context.result.document is not None:
         register_automatic_query(app_state.documents, context.request.document_id, context.request.query)
     if context.request.extensions.get("record"):
         context.result.extensions["record"] = context.id
+    if context.request.extensions.get("receipt"):
+        context.result.extensions["receipt"] = {"record": context.id, "algorithm": ALGORITHM}
 
 
 async def record_response(app_state: AppState, context: RequestContext, conclusion: Conclusion) -> HTTPResponse:
     """Return the response to a request once its record is durable, and a 503 in its place where it cannot be."""
     errors_max = app_state.limits.errors_max
     response = encode_conclusion(context, conclusion, errors_max)
+    context.digest = response.digest
     try:
         if is_turned_away(context, conclusion):
             await app_state.turned_away.record(context, conclusion, len(response.body))

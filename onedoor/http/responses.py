@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
+from onedoor.audit.receipts import hash_answer
 from onedoor.audit.record import AuditOutcome, check_client_request_id
 from onedoor.errors import GraphQLErrorInfo, HTTPError
 from onedoor.http.cors import Header, build_cors_headers
@@ -55,6 +56,8 @@ class HTTPResponse:
     body: bytes
     media_type: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    digest: str | None = None
+    """The digest of the exact text of `data` in the body, if there is any."""
 
 
 def encode_conclusion(context: RequestContext, conclusion: Conclusion, errors_max: int) -> HTTPResponse:
@@ -97,14 +100,21 @@ def encode_response(
 ) -> HTTPResponse:
     """Encode a GraphQL response; one that is rejected has no `data`."""
     body: dict[str, Any] = {}
+    digest = None
     if errors:
         body["errors"] = [format_error(error) for error in errors[:errors_max]]
     if not rejected:
-        body["data"] = data
+        text = orjson.dumps(data, option=orjson.OPT_UTC_Z)
+        body["data"], digest = orjson.Fragment(text), None if data is None else hash_answer(text)
     if extensions:
-        body["extensions"] = {"onedoor": extensions}
+        receipt = {"receipt": {**extensions["receipt"], "digest": digest}} if "receipt" in extensions else {}
+        body["extensions"] = {"onedoor": {**extensions, **receipt}}
     return HTTPResponse(
-        status=status, body=orjson.dumps(body, option=orjson.OPT_UTC_Z), media_type=media_type, headers=headers or {}
+        status=status,
+        body=orjson.dumps(body, option=orjson.OPT_UTC_Z),
+        media_type=media_type,
+        headers=headers or {},
+        digest=digest,
     )
 
 

@@ -137,7 +137,9 @@ class SubscriptionStream:
                 context.principal = self.context.principal = await self.reauthenticate()
                 conclusion = await app_state.executor.execute(context, event)
         response = encode_conclusion(context, conclusion, app_state.limits.errors_max)
+        context.digest = response.digest
         if context.result.is_hidden_event:
+            context.digest = None
             await app_state.executor.record(context, conclusion, 0)
             return None
         await app_state.executor.record(context, conclusion, len(response.body))

@@ -24,6 +24,7 @@ from auth.authentication import Principal, drop_grants
 from onedoor.audit.log import AuditLog, AuditLogUnavailable, ByteBudget
 from onedoor.audit.record import (
     RANDOM_BYTES,
+    SALT_BYTES,
     AuditedChange,
     AuditOutcome,
     Surface,
@@ -75,13 +76,19 @@ class AuditedRequest:
     started: float = field(default_factory=perf_counter)
     id: str = ""
     """The id of its record."""
+    salt: str = ""
+    """What makes its record unlike any that could be guessed."""
+    digest: str | None = None
+    """The digest of the `data` that its client is sent."""
     has_begun: bool = False
     """Whether its beginning is on record, as it is before anything is changed."""
     is_admitted: bool = False
     """Whether the budgets of its principal have admitted it."""
 
     def __post_init__(self) -> None:
-        self.id = build_record_id(self.received_at, secrets.token_bytes(RANDOM_BYTES))
+        random = secrets.token_bytes(RANDOM_BYTES + SALT_BYTES)
+        self.id = build_record_id(self.received_at, random[:RANDOM_BYTES])
+        self.salt = random[RANDOM_BYTES:].hex()
 
     def measure_seconds(self) -> float:
         """Return the seconds since it was received."""
@@ -411,4 +418,6 @@ def _collect_facts(audited: AuditedRequest, conclusion: Conclusion, byte_count: 
         subscription=audited.subscription_id,
         events=audited.event_count,
         count=audited.count,
+        digest=audited.digest,
+        salt=None if audited.digest is None else audited.salt,
     )

@@ -52,6 +52,9 @@ class RequestFacts:
     """How many events a subscription delivered, once it has ended."""
     count: int = 1
     """How many requests the record stands for."""
+    digest: str | None = None
+    """The digest of the `data` that the client is sent, and the salt beside it."""
+    salt: str | None = None
 
 
 def build_audit_record(
@@ -96,6 +99,8 @@ def build_audit_record(
         subscription=facts.subscription,
         events=facts.events,
         count=facts.count,
+        digest=facts.digest,
+        salt=facts.salt,
     )
 
 
@@ -121,6 +126,7 @@ def serialize_audit_record(
     scans = result.scan_stats
     parts = (
         b'%b,"status":%d,' % (head.encode(), facts.status),
+        b"" if facts.digest is None else b'"digest":"%b",' % facts.digest.encode(),
         _serialize_principal(engine, principal),
         before_variables,
         to_json(hash_variables(request.variables, key)) if request.variables else b"{}",
@@ -132,6 +138,7 @@ def serialize_audit_record(
         b"null" if client_request_id is None else to_json(client_request_id),
         b',"changes":%b,"subscription":null,"events":null' % _serialize_changes(result),
         end,
+        b"}" if facts.salt is None else b',"salt":"%b"}' % facts.salt.encode(),
     )
     return b"".join(parts)
 
@@ -148,7 +155,7 @@ def _serialize_static_parts(
         _serialize_members(document) + b',"variables":',
         b"," + _serialize_members(fields) + b',"sources":',
         b"," + _serialize_members(versions) + b',"client_request_id":',
-        (b',"attempted":' + to_json(record["attempted"]) if "attempted" in record else b"") + b"}",
+        b',"attempted":' + to_json(record["attempted"]) if "attempted" in record else b"",
     )
 
 

@@ -41,7 +41,7 @@ def visit(text: str, variables: Any, theirs: str | None, number: int) -> Request
         id=f"{number:026}", received_at=datetime(2026, 11, 1, 12, number, tzinfo=UTC),
         principal=replace(acme.caller("support"), secret=number or None),
         request=GraphQLRequest(query=text, variables=variables), client_request_id=theirs, status=200 + number,
-        bytes=number * 1000, ms=number / 3,
+        bytes=number * 1000, ms=number / 3, digest="d" * 64 if number else None, salt="5" * 32 if number else None,
     )  # fmt: skip
 
 

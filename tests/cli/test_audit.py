@@ -1,15 +1,23 @@
 """`python -m onedoor audit` says whether the log is whole, and what was done to it, in words and in exit codes."""
 
+import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from onedoor.audit.log import open_audit_log
+from onedoor.audit.receipts import find_receipt, hash_answer
 from onedoor.audit.statements import format_public_key
 from onedoor.cli import main
 from onedoor.cli.new import create_company
+from onedoor.config import load_records_settings
+from onedoor.connectors.checkpoint_stores import open_sealing
+from tests.audit.conftest import record_of
 from tests.audit.sealed_logs import OTHER_SIGNER
 
 Run = Callable[..., Result]
@@ -104,3 +112,27 @@ def test_a_key_is_made_and_stored_nowhere(folder: Path) -> None:
     lines = run(folder)("audit", "key").stdout.splitlines()
     assert [line.partition(":")[0] for line in lines] == ["private", "public", "name"]
     assert sorted(folder.rglob("*")) == before
+
+
+def test_an_answer_is_proved_months_later_without_the_log(folder: Path, tmp_path: Path) -> None:
+    digest = hash_answer(b'{"me":null}')
+    settings = load_records_settings(folder / "onedoor.toml", {})
+
+    async def write() -> None:
+        sealing = open_sealing(settings.checkpoints)
+        audit_log = open_audit_log(settings.folder, datetime(2026, 11, 1, tzinfo=UTC), sealing=sealing)
+        await audit_log.append(record_of(1, person="p1", digest=digest))
+        audit_log.close()
+
+    asyncio.run(write())
+    receipt = find_receipt(settings.folder, record_of(1).id)
+    assert receipt is not None
+    (tmp_path / "receipt.json").write_text(json.dumps({"data": {"receipt": asdict(receipt)}}))
+    words = ("audit", "verify-receipt", str(tmp_path / "answer.json"), str(tmp_path / "receipt.json"))
+    for answer, code, output in (
+        (b'{"data":{"me":null}}', 0, "person p1 was given this answer to the request of 2026-11-01T12:30:15"),
+        (b'{"data":{"me":1}}', 1, "the receipt is for another answer: its digest is not that of `data`"),
+    ):
+        (tmp_path / "answer.json").write_bytes(answer)
+        result = run(tmp_path / "nowhere")(*words, "--public-key", str(folder / "audit.pub"))
+        assert (result.exit_code, output in result.output) == (code, True), result.output

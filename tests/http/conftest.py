@@ -16,6 +16,7 @@ import pytest
 from auth import api_keys, users
 from auth.authentication import Authenticator, open_authenticator
 from onedoor.app import App
+from onedoor.audit.checkpointer import Sealing
 from onedoor.audit.log import SYNC_DATA, DiskOps, open_audit_log
 from onedoor.audit.reader import read_records
 from onedoor.audit.record import derive_redaction_key
@@ -187,9 +188,10 @@ async def open_server(state: MetadataDatabase, keys: Keys, tmp_path: Path) -> As
             cache: RowCache | None = None,
             allowed_origins: frozenset[str] = frozenset(),
             budgets: Budgets | None = None,
+            sealing: Sealing | None = None,
         ) -> RunningServer:
             disk = FailingDisk()
-            audit_log = open_audit_log(tmp_path, datetime.now(UTC), disk=DiskOps(sync=disk.sync))
+            audit_log = open_audit_log(tmp_path, datetime.now(UTC), disk=DiskOps(sync=disk.sync), sealing=sealing)
             stack.callback(audit_log.close)
             authenticator = known or open_authenticator(state, acme.GROUPS)
             stack.callback(authenticator.close)

@@ -52,6 +52,7 @@ UNLISTED = {
     "AccessReport",
     "Simulation",
     "PolicyDiff",
+    "Receipt",
 }
 LISTED = sorted(mapping for mapping in load_mappings() if mapping not in UNLISTED and not mapping.endswith("Values"))
 INTERFACES = {"File"}

@@ -1,4 +1,4 @@
-"""Declare the register of groups, what groups may see, simulated documents and the difference of two policies."""
+"""Declare the register of groups, what groups may see, simulations, differences of policies, and receipts."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -159,6 +159,35 @@ class DecisionChange:
     last_request_at: datetime = strawberry.field(description="When the last of them came.")
 
 
+@strawberry.type(
+    description="Proof of one answer that was given: the audit log, sealed by a signed checkpoint, says who was given "
+    "it. Store it beside the answer; `python -m onedoor audit verify-receipt` checks both.",
+    directives=[allow("everyone"), owned("platform")],
+)
+class Receipt:
+    id: strawberry.ID = strawberry.field(description="The id of the record, as `record`.")
+    record: str = strawberry.field(
+        description="The id of the record, as the header `X-Request-Id` of the answer has it."
+    )
+    time: datetime = strawberry.field(description="When the request arrived.")
+    person: str | None = strawberry.field(description="The id of who was answered.")
+    algorithm: str = strawberry.field(description="How `digest` and `rest` are computed.")
+    digest: str = strawberry.field(description="The digest of the exact text of `data` in the answer.")
+    statement: str = strawberry.field(
+        description="What the log says of the answer: the first part of the record's line."
+    )
+    rest: str = strawberry.field(description="The digest of the other part of the line.")
+    place: int = strawberry.field(description="The place of the record among those that the checkpoint seals, from 0.")
+    size: int = strawberry.field(description="How many lines the checkpoint seals; 0 while none does.")
+    path: list[str] = strawberry.field(
+        description="The digests that lead from the record to the root that was signed (RFC 9162, section 2.1.3)."
+    )
+    checkpoint: str | None = strawberry.field(
+        description="The signed checkpoint; null until there is one, a minute after the answer, and where nothing "
+        "seals the records."
+    )
+
+
 @strawberry.type
 class Query:
     group: ById["Group"] = strawberry.field(description="The group with this name.")
@@ -184,6 +213,11 @@ class Query:
                 list[str], "The groups, in place of a person; `everyone` goes without saying.", default=None
             ),
         ),
+    )
+    receipt: One["Receipt"] = strawberry.field(
+        description="The receipt for an answer that you were given, or for any if you are in `audit`; null for any "
+        "other record.",
+        metadata=with_arguments(record=Argument(strawberry.ID, "The id of the record.")),
     )
     policy_diff: One["PolicyDiff"] = strawberry.field(
         description="Replays the recorded documents under other rules: whose requests would be answered otherwise. "

@@ -1,0 +1,222 @@
+"""Give a receipt for an answer: proof that the sealed log says who was given it; and check one, months later.
+
+An answer is the exact text of `data` in a response. Its digest stands in the record of the request, in the part of the
+line that is shown in a receipt; of the rest of the line, and of all other lines, digests alone are shown.
+"""
+
+import json
+import mmap
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from onedoor.audit import log, reader
+from onedoor.audit.checkpoints import Checkpoint, parse_checkpoint
+from onedoor.audit.merkle import build_path, compute_root, compute_root_from_path, hash_leaf, hash_line_leaf, split_line
+from onedoor.audit.record import ID_LENGTH, decode_record_time
+from onedoor.audit.statements import (
+    STATEMENT_OFFSET,
+    StatementKind,
+    TrustedKeys,
+    parse_statement,
+)
+from onedoor.errors import OnedoorError
+
+ALGORITHM = "SHA-256"
+
+RECORD_ID_PATTERN = re.compile(f"[0-9A-Z]{{{ID_LENGTH}}}")
+
+COUNTED_BYTES = 1 << 20
+"""How much of a file is searched for line ends at once."""
+
+CHECKPOINT_MEMBER = f'"{StatementKind.CHECKPOINT}":'.encode()
+
+
+class ReceiptRefused(OnedoorError):
+    """A receipt proves nothing of an answer; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerReceipt:
+    """What the log says of one answer, and the path from there to a signed root; no path before it is sealed."""
+
+    record: str
+    time: str
+    person: str | None
+    digest: str
+    statement: str
+    """The first part of the record's line."""
+    rest: str
+    """The digest of the other part."""
+    place: int = 0
+    size: int = 0
+    path: Sequence[str] = ()
+    checkpoint: str | None = None
+
+
+def hash_answer(data: bytes) -> str:
+    """Return the digest of an answer."""
+    return sha256(data).hexdigest()
+
+
+def find_receipt(folder: Path, record_id: str) -> AnswerReceipt | None:
+    """Return the receipt of the answer with this record; None: there is no such record, or nothing was answered."""
+    if RECORD_ID_PATTERN.fullmatch(record_id) is None:
+        return None
+    time = decode_record_time(record_id)
+    for path in reader.list_log_files(folder):
+        if _may_hold(path, time):
+            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                start = _find_answer(content, record_id)
+                if start is not None:
+                    return _build_receipt(content, start)
+    return None
+
+
+def _may_hold(path: Path, time: datetime) -> bool:
+    """Whether a file was begun before a time and written since."""
+    state = path.stat()
+    return state.st_size > 0 and path.name <= f"{time:%Y%m%dT%H%M%S.%fZ}~" and state.st_mtime >= int(time.timestamp())
+
+
+def _find_answer(content: mmap.mmap, record_id: str) -> int | None:
+    """Return where the line of a record begins that says what was answered."""
+    member, found = f'"id":"{record_id}"'.encode(), -1
+    while (found := content.find(member, found + 1)) >= 0:
+        start, end = content.rfind(b"\n", 0, found) + 1, content.find(b"\n", found)
+        if found - start == STATEMENT_OFFSET and end >= 0:
+            shown = log.parse_line(split_line(content[start:end])[0] + b"}")
+            if shown is not None and shown.get("digest") is not None:
+                return start
+    return None
+
+
+def _build_receipt(content: mmap.mmap, start: int) -> AnswerReceipt:
+    shown, rest = split_line(content[start : content.find(b"\n", start)])
+    record = orjson.loads(shown + b"}")
+    number = _count_lines(content, start) + 1
+    proof = _find_proof(content, start, number)
+    return AnswerReceipt(
+        record=record["id"],
+        time=record["time"],
+        person=record["person"],
+        digest=record["digest"],
+        statement=shown.decode(),
+        rest=sha256(rest).hexdigest(),
+        **proof,
+    )
+
+
+def _count_lines(content: mmap.mmap, end: int) -> int:
+    return sum(content[place : min(place + COUNTED_BYTES, end)].count(b"\n") for place in range(0, end, COUNTED_BYTES))
+
+
+def _find_proof(content: mmap.mmap, start: int, number: int) -> Mapping[str, Any]:
+    """Return the path of a line and the checkpoint that covers it, if there is one yet."""
+    found = _find_checkpoint(content, start, number)
+    if found is None:
+        return {}
+    body, checkpoint = found
+    state, first = checkpoint.state, start
+    for _ in range(number - state.first):
+        first = content.rfind(b"\n", 0, first - 1) + 1
+    leaves, place = list[bytes](), first
+    while len(leaves) <= state.lines - state.first:
+        end = content.find(b"\n", place)
+        leaves.append(hash_line_leaf(content[place:end]))
+        place = end + 1
+    if compute_root(leaves).hex() != state.root:
+        raise ReceiptRefused("the log does not fit its checkpoints: run `python -m onedoor audit verify`")
+    index = number - state.first
+    return {
+        "place": index,
+        "size": len(leaves),
+        "path": tuple(node.hex() for node in build_path(leaves, index)),
+        "checkpoint": body.decode(),
+    }
+
+
+def _find_checkpoint(content: mmap.mmap, start: int, number: int) -> tuple[bytes, Checkpoint] | None:
+    """Return the checkpoint that covers a line, as it was signed and parsed."""
+    found = start
+    while (found := content.find(CHECKPOINT_MEMBER, found + 1)) >= 0:
+        line = content[content.rfind(b"\n", 0, found) + 1 : max(content.find(b"\n", found), 0)]
+        statement = parse_statement(line)
+        checkpoint = None if statement is None else parse_checkpoint(statement)
+        if statement is not None and checkpoint is not None and checkpoint.state.lines >= number:
+            return statement.to_body(), checkpoint
+    return None
+
+
+def check_receipt(answer: bytes, receipt: Mapping[str, Any], trusted: TrustedKeys) -> Mapping[str, Any]:
+    """Check that an answer is the one of a receipt, and return what the record says: `id`, `time`, `person` and more.
+
+    `answer` is a response, or its `data` alone. Raises ReceiptRefused.
+    """
+    try:
+        shown = str(receipt["statement"]).encode()
+        record: dict[str, Any] = orjson.loads(shown + b"}")
+        digest, rest = record["digest"], bytes.fromhex(receipt["rest"])
+        path = [bytes.fromhex(node) for node in receipt["path"]]
+        place, size = int(receipt["place"]), int(receipt["size"])
+    except (KeyError, TypeError, ValueError) as reason:
+        raise ReceiptRefused("this is no receipt: store what `receipt(record:)` answers") from reason
+    if receipt.get("checkpoint") is None:
+        raise ReceiptRefused("the record was not sealed yet: ask for the receipt again after the next checkpoint")
+    if digest not in {hash_answer(data) for data in _list_answers(answer)}:
+        raise ReceiptRefused("the receipt is for another answer: its digest is not that of `data`")
+    statement = parse_statement(str(receipt["checkpoint"]).encode())
+    checkpoint = None if statement is None else parse_checkpoint(statement)
+    if statement is None or checkpoint is None or not trusted.vouch_for(statement):
+        raise ReceiptRefused("the checkpoint is signed by no key that is trusted at its time")
+    leaf = hash_leaf(sha256(shown).digest() + rest)
+    root = compute_root_from_path(leaf, place, size, path)
+    if (
+        root is None
+        or root.hex() != checkpoint.state.root
+        or size != checkpoint.state.lines - checkpoint.state.first + 1
+    ):
+        raise ReceiptRefused("the record is not among those that the checkpoint seals")
+    return {**record, "sealed": checkpoint.time, "key": statement.content["key"]}
+
+
+def _list_answers(answer: bytes) -> list[bytes]:
+    """Return what may be the answer: the text itself, `data` in it as it stands, and `data` as it would be written."""
+    answers = [answer.strip()]
+    data = extract_data(answer)
+    if data is not None:
+        answers.append(data)
+        with suppress(orjson.JSONDecodeError):
+            answers.append(orjson.dumps(orjson.loads(data)))
+    return answers
+
+
+def extract_data(body: bytes) -> bytes | None:
+    """Return the text of the member `data` of a JSON object, exactly as it stands there; None: there is none."""
+    decoder = json.JSONDecoder()
+    try:
+        text = body.decode().strip()
+        place = _skip_space(text, 1) if text.startswith("{") else len(text)
+        while text[place] == '"':
+            name, place = decoder.raw_decode(text, place)
+            start = _skip_space(text, _skip_space(text, place) + 1)
+            _, place = decoder.raw_decode(text, start)
+            if name == "data":
+                return text[start:place].encode()
+            place = _skip_space(text, _skip_space(text, place) + 1)
+    except (ValueError, IndexError):
+        return None
+    return None
+
+
+def _skip_space(text: str, place: int) -> int:
+    while place < len(text) and text[place] in " \t\r\n":
+        place += 1
+    return place

@@ -16,6 +16,8 @@ ORDERED_OPERATORS = frozenset({Op.EQ, Op.NE, Op.IN, Op.NOT_IN, Op.IS_NULL, Op.LT
 
 EXTREMES = frozenset({AggregateFunction.MIN, AggregateFunction.MAX})
 
+COUNTS = frozenset({AggregateFunction.COUNT, AggregateFunction.COUNT_DISTINCT})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitJoins:
@@ -74,9 +76,15 @@ def _is_pushable(key_join: KeyJoin, source: str, outer: JoinedTable, capabilitie
         and (not scan.aggregates or inner.aggregates)
         and all(_can_compute(inner, call) for call in scan.aggregates)
         and all(
-            _is_pushable(nested, source, JoinedTable(capabilities=inner), capabilities_of) for nested in scan.key_joins
+            not _counts_rows(nested) and _is_pushable(nested, source, JoinedTable(capabilities=inner), capabilities_of)
+            for nested in scan.key_joins
         )
     )
+
+
+def _counts_rows(key_join: KeyJoin) -> bool:
+    """Whether a join adds a count: beyond a row that is not there it is null, where a source would count no rows."""
+    return any(call.function in COUNTS for call in key_join.inner_scan.aggregates)
 
 
 def _can_equal(outer: Column, inner: Column) -> bool:

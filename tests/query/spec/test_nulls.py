@@ -12,7 +12,7 @@ from onedoor.query.context import ExecutionResult
 from onedoor.spi.connector import Connector
 from onedoor.spi.predicates import Row
 from tests import acme
-from tests.query.spec.conftest import GROUPS
+from tests.query.spec.conftest import GROUPS, Ask
 
 Changed = tuple[str, str, str, Callable[[Row], bool], Any]
 """(source, collection, column, which rows, the value in its place)"""
@@ -188,3 +188,8 @@ async def test_a_value_that_cannot_be_is_an_error_that_does_not_show_it(
         data,
         [(ErrorCode.SOURCE_INVALID, message)],
     )
+
+
+async def test_a_count_beyond_a_row_that_is_not_there_is_null_and_sorts_last(ask: Ask) -> None:
+    text = "{ employees(orderBy: [{manager: {reports: {count: ASC}}}], last: 1) { nodes { id manager { id } } } }"
+    assert (await ask(text)).data == {"employees": {"nodes": [{"id": "1", "manager": None}]}}

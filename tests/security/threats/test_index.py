@@ -1,14 +1,51 @@
 """Every threat names the tests that show it is met, and all of them exist."""
 
-import ast
-from functools import cache
-from pathlib import Path
-
 import pytest
 
-TESTS = Path(__file__).parents[2]
+from tests.tests_by_name import list_missing
 
 ROWS: dict[int, list[str]] = {
+    1: [
+        "security/permission/test_forms.py::test_a_denied_field_is_null_and_never_fetched_in_whatever_form",
+        "security/permission/test_forms.py::test_of_several_operations_the_one_that_is_run_is_decided",
+        "security/permission/test_forms.py::test_fragments_in_a_circle_are_rejected_unread",
+        "security/permission/test_model.py::test_every_decision_is_the_models",
+        "properties/access/test_access.py::test_everybody_gets_the_answer_of_the_model",
+        "properties/reference/test_questions.py::test_every_random_query_gets_the_reply_of_the_reference",
+    ],
+    2: [
+        "security/permission/test_check.py::test_a_schema_that_breaks_a_rule_does_not_build",
+        "security/permission/test_model.py::test_a_schema_builds_only_if_every_field_is_open_to_somebody_and_no_weaker"
+        "_than_its_interface",
+        "query/interfaces/test_laws.py::test_a_denied_type_is_neither_read_nor_counted_and_named_once",
+        "query/interfaces/test_laws.py::test_a_filter_through_an_interface_needs_all_its_types_allowed",
+        "query/interfaces/test_guarded.py::test_every_coordinate_of_a_denied_field_is_forbidden",
+        "query/interfaces/test_random.py::test_every_random_query_gets_the_expected_data",
+    ],
+    3: [
+        "schema/test_validate_catalog.py::test_what_does_not_fit_is_named",
+        "query/rules/test_start.py::test_what_cannot_hold_is_refused_at_the_start",
+        "query/lookups/test_lookups.py::test_a_denied_lookup_is_never_read",
+        "schema/test_coordinates.py::test_no_field_can_be_looked_at_by_those_who_may_not_see_it",
+        "e2e/federation/test_entities.py::test_a_type_that_is_withheld_is_never_read_and_its_entities_are_null",
+    ],
+    4: [
+        "security/permission/test_positions.py::test_no_position_is_left_out",
+        "security/permission/test_positions.py::test_a_position_is_denied_to_who_may_not_see_the_field_and_nothing_is"
+        "_read_for_it",
+        "security/permission/test_acme.py::test_a_field_whose_arguments_name_salary_is_withheld_and_never_fetched",
+        "security/permission/test_aggregates.py::test_every_way_is_forbidden_to_who_may_not_see_the_field_and_never"
+        "_read",
+        "schema/test_coordinates.py::test_every_input_tests_a_value_or_is_generated_for_a_known_type",
+        "query/rules/test_masks.py::test_a_masked_field_cannot_be_used",
+        "query/rules/test_rows.py::test_a_row_out_of_rule_does_not_exist",
+    ],
+    5: [
+        "security/permission/test_aggregates.py::test_every_position_that_bears_the_name_looks_at_the_field",
+        "security/permission/test_aggregates.py::test_every_way_is_forbidden_to_who_may_not_see_the_field_and_never"
+        "_read",
+        "schema/test_coordinates.py::test_what_is_made_of_rows_asks_for_what_the_rows_do",
+    ],
     6: [
         "schema/test_own_view.py::test_a_hidden_name_answers_as_an_unknown_one",
         "schema/test_own_view.py::test_introspection_shows_only_what_the_caller_may_see",
@@ -21,12 +58,26 @@ ROWS: dict[int, list[str]] = {
         "schema/test_own_view.py::test_a_hidden_name_answers_as_an_unknown_one",
     ],
     8: [
-        "runtime/cache/test_interleavings.py::test_any_interleaving_of_callers_is_as_each_alone",
+        "security/permission/test_interleavings.py::test_whoever_asks_at_once_gets_what_each_gets_alone",
+        "http/test_interleavings.py::test_keys_at_once_get_what_each_gets_alone",
         "runtime/cache/test_http.py::test_callers_with_the_same_permissions_share_and_others_never",
         "runtime/cache/test_http.py::test_who_left_a_group_is_not_served_what_it_read",
         "runtime/cache/test_row_cache.py::test_callers_with_other_permissions_never_share",
         "runtime/cache/test_redis.py::test_what_others_put_there_is_not_believed",
         "runtime/cache/test_redis.py::test_nothing_there_can_be_read",
+    ],
+    9: [
+        "security/permission/test_interleavings.py::test_whoever_asks_at_once_gets_what_each_gets_alone",
+        "query/spec/test_plan_cache.py::test_any_interleaving_answers_each_question_as_if_it_were_alone",
+        "query/lookups/test_lookups.py::test_all_rows_of_a_level_are_looked_up_in_one_request",
+    ],
+    10: [
+        "query/spec/test_cursors.py::test_ten_thousand_changed_cursors_are_refused_and_nothing_else",
+        "query/spec/test_cursors.py::test_a_cursor_is_good_for_no_other_list",
+        "query/spec/test_cursors.py::test_a_text_that_is_no_cursor_is_refused",
+        "query/spec/test_cursors.py::test_a_cursor_shows_nothing_that_its_bearer_may_not_see",
+        "query/spec/test_cursors.py::test_a_cursor_does_not_show_what_it_is_made_of",
+        "query/rules/test_rows.py::test_a_cursor_of_a_hidden_row_leads_on_to_the_rows_that_are_seen",
     ],
     11: [
         "security/threats/test_cost.py::test_a_batch_is_refused_whole",
@@ -37,6 +88,15 @@ ROWS: dict[int, list[str]] = {
         "e2e/clients/test_http.py::test_a_mutation_needs_post",
         "http/test_requests.py::test_a_body_in_another_form_is_a_415",
         "security/threats/test_forging.py::test_no_reply_sets_a_cookie_and_no_cookie_authenticates",
+    ],
+    13: [
+        "http/test_persisted_documents.py::test_a_digest_of_another_text_is_refused_and_not_kept",
+        "http/test_persisted_documents.py::test_a_text_that_is_not_valid_is_not_kept",
+        "http/test_persisted_documents.py::test_a_file_that_was_changed_is_not_run",
+        "http/test_persisted_documents.py::test_what_is_not_registered_is_not_known",
+        "http/test_persisted_documents.py::test_permission_holds_for_what_is_trusted",
+        "http/test_persisted_documents.py::test_limits_hold_for_what_is_trusted",
+        "http/test_persisted_documents.py::test_no_more_is_kept_than_allowed",
     ],
     14: [
         "query/limits/test_measure.py::test_steps_grow_with_the_text_and_no_faster",
@@ -141,6 +201,17 @@ ROWS: dict[int, list[str]] = {
         "http/test_keys.py::test_a_key_in_the_address_is_no_key",
         "auth/test_database.py::test_no_secret_is_in_the_database_nor_in_what_is_shown_of_it",
     ],
+    28: [
+        "auth/test_authentication.py::test_a_revoked_key_is_refused_within_a_second",
+        "auth/test_authentication.py::test_who_leaves_a_group_is_out_of_it_within_a_second",
+        "e2e/stopping/test_revocation.py::test_a_key_revoked_in_one_process_ends_in_all",
+        "http/live/test_revocation.py::test_a_request_under_way_is_ended_down_to_its_source",
+        "http/scim/test_people.py::test_who_leaves_loses_key_and_groups",
+        "runtime/cache/test_http.py::test_who_left_a_group_is_not_served_what_it_read",
+        "jobs/test_running.py::test_a_job_is_refused_at_its_next_step_once_its_starter_may_not_start_it",
+        "exports/test_permission.py::test_access_lost_in_the_middle_ends_the_export_within_a_part",
+        "properties/access/test_access.py::test_everybody_gets_the_answer_of_the_model",
+    ],
     29: [
         "http/live/test_ws.py::test_groups_are_those_of_each_event",
         "http/live/test_ws.py::test_at_most_ten_subscriptions_and_the_others_go_on",
@@ -154,6 +225,21 @@ ROWS: dict[int, list[str]] = {
         "http/live/test_revocation.py::test_a_socket_without_questions_is_closed_too",
         "http/live/test_revocation.py::test_the_log_of_a_subscription_through_a_revocation",
         "mutations/test_actions.py::test_an_event_leads_to_its_row_and_is_authorized_anew",
+    ],
+    30: [
+        "query/test_lent_access.py::test_what_a_slow_source_gives_after_the_end_is_refused_and_no_other_source_is"
+        "_called",
+        "query/test_lent_access.py::test_what_the_last_source_gives_after_the_end_is_refused_too",
+        "query/test_lent_access.py::test_a_grant_that_nobody_can_check_shows_nothing",
+        "query/test_lent_access.py::test_rows_that_are_cached_are_refused_after_the_end_too",
+        "auth/test_grants.py::test_nobody_decides_on_their_own_request_nor_without_being_an_approver",
+        "auth/test_grants.py::test_a_request_is_refused_with_what_would_do",
+        "auth/test_grants.py::test_a_grant_ends_at_its_end_whenever_that_is_noticed",
+        "auth/test_grant_store.py::test_what_is_held_ends_with_the_clock_before_anybody_settles",
+        "http/live/test_lent_access.py::test_an_event_stream_ends_with_the_grant",
+        "jobs/test_lent_access.py::test_a_job_ends_with_the_grant_whatever_it_waits_for",
+        "mutations/test_lent_changes.py::test_nothing_is_begun_under_a_token_that_is_not_the_holders",
+        "properties/access/test_access.py::test_everybody_gets_the_answer_of_the_model",
     ],
     31: [
         "contract/test_injection.py::test_a_value_is_a_value_and_no_more",
@@ -263,13 +349,6 @@ ROWS: dict[int, list[str]] = {
 }
 
 
-@cache
-def functions_of(path: Path) -> set[str]:
-    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-    return {item.name for item in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(item, functions)}
-
-
 @pytest.mark.parametrize("row", ROWS)
 def test_every_test_in_the_index_exists(row: int) -> None:
-    named = [item.split("::") for item in ROWS[row]]
-    assert [name for path, name in named if name not in functions_of(TESTS / path)] == []
+    assert list_missing(ROWS[row]) == []

@@ -1,7 +1,7 @@
 """Say in a few lines what row rules mean, and draw some: a row out of rule does not exist."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from random import Random
@@ -9,12 +9,11 @@ from typing import Any
 
 from onedoor.mapping import ALL_ROWS, Compared, Op, attribute
 from onedoor.model.row_rules import Attribute, RowRules
+from tests.properties.access.people import ATTRIBUTES, WHOLE
 from tests.properties.equality.model import MODEL, POOLS
 from tests.properties.equality.rows import linked_rows
 from tests.properties.equality.world import Dict, World
 
-GROUPS = ("ants", "bees", "cats")
-ATTRIBUTES = ("colour", "place")
 COMPARE = {
     Op.NE: lambda one, other: one != other,
     Op.LT: lambda one, other: one < other,
@@ -23,42 +22,44 @@ COMPARE = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Person:
+class Reader:
+    """Somebody who asks: the groups that they are in, and their attributes."""
+
     groups: frozenset[str]
     attributes: Mapping[str, tuple[str, ...]]
 
 
-def narrow(world: World, rules: Mapping[str, RowRules], person: Person) -> World:
-    """The world without the rows that the person does not see."""
+def narrow(world: World, rules: Mapping[str, RowRules], reader: Reader) -> World:
+    """The world without the rows that the reader does not see."""
     rows = {
-        kind: [row for row in rows if kind not in rules or sees(world, kind, row, rules[kind], person)]
+        kind: [row for row in rows if kind not in rules or sees(world, kind, row, rules[kind], reader)]
         for kind, rows in world.rows.items()
     }
     return replace(world, rows=rows)
 
 
-def sees(world: World, kind: str, row: Dict, rules: RowRules, person: Person) -> bool:
-    own = [rule for group, rule in rules.items() if group in person.groups]
-    return any(rule is ALL_ROWS or meets(world, kind, row, rule, person) for rule in own)
+def sees(world: World, kind: str, row: Dict, rules: RowRules, reader: Reader) -> bool:
+    own = [rule for group, rule in rules.items() if group in reader.groups]
+    return any(rule is ALL_ROWS or meets(world, kind, row, rule, reader) for rule in own)
 
 
-def meets(world: World, kind: str, row: Dict, rule: Any, person: Person) -> bool:
+def meets(world: World, kind: str, row: Dict, rule: Any, reader: Reader) -> bool:
     """One of several mappings, all conditions of which hold, and there is one."""
     alternatives = [rule] if isinstance(rule, Mapping) else rule
     return any(
-        each != {} and all(holds(world, kind, row, name, condition, person) for name, condition in each.items())
+        each != {} and all(holds(world, kind, row, name, condition, reader) for name, condition in each.items())
         for each in alternatives
     )
 
 
-def holds(world: World, kind: str, row: Dict, name: str, condition: Any, person: Person) -> bool:
+def holds(world: World, kind: str, row: Dict, name: str, condition: Any, reader: Reader) -> bool:
     if isinstance(condition, Mapping | list):
         to = MODEL[kind].links[name].to
-        return any(meets(world, to, linked, condition, person) for linked in linked_rows(world, kind, row, name))
+        return any(meets(world, to, linked, condition, reader) for linked in linked_rows(world, kind, row, name))
     value = row[name]
     match condition:
         case Attribute():
-            return any(names(text, value) for text in person.attributes.get(condition.name, ()))
+            return any(names(text, value) for text in reader.attributes.get(condition.name, ()))
         case Compared():
             return value is not None and COMPARE[condition.op](value, condition.value)
         case tuple():
@@ -77,14 +78,17 @@ def names(text: str, value: Any) -> bool:
 COMPARABLE = ("String", "Int", "BigInt", "Date", "Decimal", "ShopKind", "Reason")
 
 
-def draw_rules(random: Random) -> Mapping[str, RowRules]:
-    """Rules for some types; each group has one, as the start demands."""
-    kinds = [kind for kind in MODEL if random.random() < 0.7]
-    return {kind: {group: draw_rule(random, kind, 0) for group in GROUPS} for kind in kinds}
+def draw_rules(random: Random, admitted: Mapping[str, frozenset[str]]) -> Mapping[str, RowRules]:
+    """Rules for some types; each group that is admitted has one, as the start demands, and WHOLE sees all rows."""
+    kinds = [kind for kind in MODEL if random.random() < 0.6]
+    return {
+        kind: {group: ALL_ROWS if group == WHOLE else draw_rule(random, kind, 0) for group in sorted(admitted[kind])}
+        for kind in kinds
+    }
 
 
 def draw_rule(random: Random, kind: str, depth: int) -> Any:
-    if depth == 0 and random.random() < 0.25:
+    if depth == 0 and random.random() < 0.4:
         return ALL_ROWS
     count = random.choice([0, 1, 1, 1, 1, 2])
     alternatives = [draw_conditions(random, kind, depth) for _ in range(count)]
@@ -114,16 +118,3 @@ def draw_condition(random: Random, scalar: str, pool: str) -> Any:
             return attribute(random.choice(ATTRIBUTES))
         case _:
             return Compared(random.choice(list(COMPARE)), random.choice(values))
-
-
-def draw_person(random: Random, rows: Mapping[str, Sequence[Dict]]) -> Person:
-    """Someone in some of the groups, whose attributes are often what some row holds, spelled as an id is."""
-    held = [str(value) for of in rows.values() for row in of for value in row.values() if value is not None]
-    return Person(
-        groups=frozenset(group for group in GROUPS if random.random() < 0.5),
-        attributes={
-            name: tuple(random.choice([*held, "x"]) for _ in range(random.randint(0, 25)))
-            for name in ATTRIBUTES
-            if random.random() < 0.9
-        },
-    )

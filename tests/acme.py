@@ -75,6 +75,8 @@ UNLIMITED_RATES = Limits(
     loop_seconds_a_minute=1e9,
 )
 """Limits for servers whose tests send more requests than a person would."""
+PATIENT = Limits(request_seconds=60.0)
+"""Limits of a catalog whose first request of a kind may take long beside other tests."""
 
 TEXT, INTEGER, DECIMAL, BOOLEAN, DATE, TIME = (
     ColumnType.TEXT,
@@ -556,7 +558,7 @@ def build_catalog(given: Mapping[str, Connector] | None = None, limits: Limits |
             "imports": build_import_connector(),
             HISTORY_CONNECTOR: change_history.build_change_history(bound, sources()),
         },
-        limits=limits or Limits(),
+        limits=limits or PATIENT,
         actions=dict.fromkeys(schema.mutation_type.fields if schema.mutation_type else (), refuse_mutation),
         subscriptions=load_subscriptions(),
         cursor_secret=b"a secret of the tests",

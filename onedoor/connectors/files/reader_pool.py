@@ -36,7 +36,7 @@ IMPORT_ROOT = Path(__file__).parents[3]
 
 START_SECONDS = 30.0
 
-END_SECONDS = 1.0
+END_SECONDS = 10.0
 """How long a process may take to end that has closed its connection; then it is killed."""
 
 FAILURES = {failure.encode(): failure for failure in DecodingFailure}

@@ -53,5 +53,5 @@ def list_changed(changes: Iterable[Mapping[str, Any]], type_prefix: str, verb: s
     return {
         (change["type"], change["id"])
         for change in changes
-        if change["type"].startswith(type_prefix) and change["verb"] == verb
+        if change["type"].startswith(type_prefix) and verb in change["verb"].split()
     }

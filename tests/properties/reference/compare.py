@@ -28,21 +28,24 @@ class Outcome:
 
 
 async def compare(question: DrawnQuestion) -> Outcome:
-    """Twice with other variables and once by another caller, all at once, under each promise."""
+    """Twice with other variables under each promise, and under one of them by another caller, all at once."""
     first, second = question.given(0), question.given(1)
-    turns = [(question.groups, first), (question.others, second), (question.groups, second)]
+    all_turns = [(question.groups, first), (question.groups, second), (question.others, second)]
     replies = [
-        await compute_reply(question.world, caller(*groups), question.document, given) for groups, given in turns
+        await compute_reply(question.world, caller(*groups), question.document, given) for groups, given in all_turns
     ]
     text = question.text
     results = []
-    for name, engine in list_engines(question).items():
+    engines = list_engines(question)
+    shared = Random(question.seed).choice(list(engines))
+    for name, engine in engines.items():
+        turns = all_turns if name == shared else all_turns[:2]
         answers = await asyncio.gather(*(ask(engine, text, *groups, variables=given) for groups, given in turns))
         result = [
             None
             if name == REAL and needs_keys(answer, f"{text} {given}")
             else difference(answer, reply, of=question.world.name)
-            for answer, reply, (_, given) in zip(answers, replies, turns, strict=True)
+            for answer, reply, (_, given) in zip(answers, replies, turns, strict=False)
         ]
         results += [f"{name}, turn {turn}: {item}" for turn, item in enumerate(result) if item]
     return Outcome(reply=replies[0], differences=results)

@@ -12,6 +12,7 @@ from onedoor.errors import ErrorCode, GraphQLErrorInfo, RequestRejected
 from onedoor.exports.columns import RowLayout, build_row_layout, list_omitted_columns
 from onedoor.exports.models import ExportPlan, ExportRequest, ExportStore, KeyRange
 from onedoor.exports.paging import ONE_LIST_ADVICE, PagedQuery, build_paged_query, reject_export
+from onedoor.model.reader import bind_attributes, list_compared_attributes
 from onedoor.query import cursors
 from onedoor.query.audited import AuditedExecutor, CountServedBytes
 from onedoor.query.context import CachedPlan, ExecutionResult
@@ -141,7 +142,7 @@ async def _plan_ranges(
         return PlannedRanges(ranges=[whole], rows=rows)
     if rows is None or rows < limits.split_rows:
         return PlannedRanges(ranges=[whole], rows=rows)
-    key = _load_cursor_key(executor, validated, root.page)
+    key = _load_cursor_key(principal, validated, root.page)
     low, high = (cursors.decode_cursor(cursor, root.page.sort_types, key)[0] for cursor in (first, last))
     count = min(limits.ranges_max, -(-rows // limits.range_rows))
     return PlannedRanges(ranges=list(_split_key_range(low, high, count, key)), rows=rows)
@@ -163,12 +164,14 @@ def _read_data_path(result: ExecutionResult, *path: str) -> Any:
     return value
 
 
-def _load_cursor_key(executor: AuditedExecutor, validated: ValidatedExport, page: Page) -> bytes:
-    """Return the key that signs the cursors of this list."""
-    catalog, operation = executor.engine.catalog, validated.result.operation
+def _load_cursor_key(principal: Principal, validated: ValidatedExport, page: Page) -> bytes:
+    """Return the key that seals the cursors of this list."""
+    catalog, operation = validated.cached_plan.catalog, validated.result.operation
     assert operation is not None
     coerced = coerce_variables(catalog.schema, operation, validated.query.build_page_request(1).variables)
-    return bind_parameters(catalog, validated.cached_plan.windows, coerced.values).cursor_keys[id(page)]
+    attributes = bind_attributes(list_compared_attributes(catalog, principal.groups), principal)
+    variables = {**coerced.values, **attributes}
+    return bind_parameters(catalog, validated.cached_plan.windows, variables).cursor_keys[id(page)]
 
 
 def _split_key_range(low: int, high: int, count: int, cursor_key: bytes) -> Iterator[KeyRange]:

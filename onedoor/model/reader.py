@@ -1,8 +1,8 @@
 """Narrow a catalog to what people of certain groups see: the rows of each type, and the values of each field."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from auth.authentication import Principal
 from auth.policy import AccessPolicy, GroupRequirement, SchemaCoordinate, decide, deny_masked_values
@@ -10,8 +10,12 @@ from onedoor.model.catalog import Catalog
 from onedoor.model.mapping import ComputedField, TypeMapping
 from onedoor.model.masks import compile_mask, derive_mask_key, select_mask, spell_value
 from onedoor.model.names import get_capabilities, map_field_to_columns
+from onedoor.model.parameters import Parameter
 from onedoor.model.row_rules import ALL_ROWS, ATTRIBUTES_VARIABLE, AllRows, iterate_attributes, select_rules
 from onedoor.spi.capabilities import ColumnType
+
+ReaderTraits: TypeAlias = Mapping[str, Mapping[str, Any]]
+"""By type with rows that a reader does not see, the groups and the attributes that decide which those are."""
 
 
 def list_masking_groups(mappings: Mapping[str, TypeMapping]) -> Mapping[tuple[str, str], frozenset[str]]:
@@ -87,6 +91,24 @@ def list_told_apart(catalog: Catalog, groups: frozenset[str]) -> frozenset[Group
 def list_compared_attributes(catalog: Catalog, groups: frozenset[str]) -> frozenset[str]:
     """Return the attributes of a person that the rules of these groups compare."""
     return frozenset(_iterate_compared_attributes(catalog, groups))
+
+
+def describe_reader(catalog: Catalog, type_names: Iterable[str]) -> ReaderTraits:
+    """Return what decides which rows of these types the catalog's reader sees, its attributes as parameters.
+
+    Nothing is said of a type all of whose rows they see.
+    """
+    traits: dict[str, Mapping[str, Any]] = {}
+    for name in sorted(set(type_names)):
+        named, groups = catalog.mappings[name].rows or {}, catalog.reader_groups or frozenset()
+        rules = select_rules(named, groups)
+        if catalog.mappings[name].rows is not None and not isinstance(rules, AllRows):
+            attributes = sorted({attribute for rule in rules for attribute in iterate_attributes(rule)})
+            traits[name] = {
+                "groups": sorted(groups & named.keys()),
+                "attributes": {each: Parameter((ATTRIBUTES_VARIABLE, each), sorted) for each in attributes},
+            }
+    return traits
 
 
 def bind_attributes(names: frozenset[str], principal: Principal) -> Mapping[str, Any]:

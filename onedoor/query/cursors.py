@@ -56,6 +56,11 @@ def derive_cursor_secret(pepper: bytes) -> bytes:
     return hmac.digest(pepper, b"cursors", "sha256")
 
 
+def derive_reader_secret(secret: bytes, reader: Mapping[str, Any]) -> bytes:
+    """Derive the secret of the cursors of those who see the same rows; of those who see all, the secret itself."""
+    return hmac.digest(secret, repr(reader).encode(), hashlib.sha256) if reader else secret
+
+
 def derive_cursor_key(secret: bytes, version: str, coordinate: str, sort: Sequence[SortKey], where: Any) -> bytes:
     """Derive the key that seals the cursors of one list under one sort and filter."""
     return _derive_key(secret, version, coordinate, sort, canonicalize_filter(where))

@@ -63,7 +63,8 @@ CODES: Mapping[ErrorCode, ErrorDescription] = {
         query="{ products(first: -1) { nodes { id } } }",
     ),
     ErrorCode.BAD_CURSOR: ErrorDescription(
-        when="The cursor is not from this field with this sort and filter, or is from another version of the schema.",
+        when="The cursor is not from this field with this sort and filter, is from another version of the schema, "
+        "or of somebody who sees other rows.",
         statuses=REFUSED,
         remedy="Start again without a cursor.",
         query='{ products(after: "x") { nodes { id } } }',

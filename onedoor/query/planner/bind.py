@@ -9,7 +9,13 @@ from onedoor.errors import ErrorCode, GraphQLErrorInfo, RequestRejected
 from onedoor.model.catalog import Catalog
 from onedoor.model.parameters import Parameter, encode, substitute
 from onedoor.model.row_rules import ATTRIBUTES_VARIABLE
-from onedoor.query.cursors import build_keyset_predicate, decode_cursor, derive_cursor_key, derive_former_cursor_key
+from onedoor.query.cursors import (
+    build_keyset_predicate,
+    decode_cursor,
+    derive_cursor_key,
+    derive_former_cursor_key,
+    derive_reader_secret,
+)
 from onedoor.query.planner.nodes import (
     KeysetFilter,
     LogicalScan,
@@ -52,7 +58,7 @@ class PageWindow:
 
     node: PlanNode
     cursor_key: bytes | None
-    """The key of its cursors; None where its filter holds variables, so that it differs from request to request."""
+    """The key of its cursors; None where variables or the reader's attributes decide it, from request to request."""
     parsed_parameters: tuple[Parameter, ...] = ()
     """The variables of its filters that must be of a column's type."""
 
@@ -166,7 +172,7 @@ def _bind_leaf(
 
 
 def _derive_fixed_cursor_key(catalog: Catalog, page: Page | None) -> bytes | None:
-    if page is None or any(_find_parameters(page.filter_argument)):
+    if page is None or any(_find_parameters([page.filter_argument, page.reader])):
         return None
     return _derive_page_cursor_key(catalog, page, {})
 
@@ -186,7 +192,8 @@ def _derive_page_cursor_key(
     derive_key: Callable[[bytes, str, str, Sequence[SortKey], Any], bytes] = derive_cursor_key,
 ) -> bytes:
     where = _substitute_filter_argument(page.filter_argument, variables)
-    return derive_key(catalog.cursor_secret, catalog.version, page.coordinate, page.sort, where)
+    secret = derive_reader_secret(catalog.cursor_secret, substitute(page.reader, variables))
+    return derive_key(secret, catalog.version, page.coordinate, page.sort, where)
 
 
 def _substitute_filter_argument(argument: Any, variables: Mapping[str, Any]) -> Any:

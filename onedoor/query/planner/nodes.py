@@ -13,6 +13,7 @@ from auth.policy import Decision
 from onedoor.model.constant_columns import ConstantValues, may_match
 from onedoor.model.mapping import ComputedField
 from onedoor.model.parameters import Parameter
+from onedoor.model.reader import ReaderTraits
 from onedoor.query.selection import SelectedField
 from onedoor.spi.capabilities import ValueType
 from onedoor.spi.predicates import ALWAYS_TRUE, Comparison, Exists, InKeys, Predicate, Row, iterate_leaves
@@ -154,6 +155,9 @@ class Page:
     before: str | Parameter | None
     filter_argument: Any
     """The `where` argument as the client gave it; cursors are bound to it."""
+    reader: ReaderTraits
+    """Of the types that are listed, or that the sort goes through. Cursors are bound to it, too: one of somebody who
+    sees other rows would lead to the place of a hidden one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from onedoor.model.names import (
     resolve_target_type,
 )
 from onedoor.model.parameters import Parameter, check_list_sizes, convert_value
+from onedoor.model.reader import describe_reader
 from onedoor.query.authorize import Decisions, is_denied
 from onedoor.query.planner.aggregation import (
     COUNT_OF_ROWS,
@@ -284,6 +285,8 @@ def _build_page(catalog: Catalog, field: SelectedField, target_type: str) -> Pag
     if first is not None and last is not None:
         raise build_bad_input_error(f"`{field.name}` takes first or last, not both")
     order = parse_sort(catalog, target_type, arguments.get("orderBy") or ())
+    listed, _ = resolve_target_type(catalog, field.parent_type, field.name)
+    listed_types = [mapping.type for mapping in list_member_mappings(catalog, listed)]
     return Page(
         coordinate=f"{field.parent_type}.{field.name}",
         sort=order.sort,
@@ -294,6 +297,7 @@ def _build_page(catalog: Catalog, field: SelectedField, target_type: str) -> Pag
         after=arguments.get("after"),
         before=arguments.get("before"),
         filter_argument=arguments.get("where"),
+        reader=describe_reader(catalog, (*listed_types, *order.joined_types)),
     )
 
 

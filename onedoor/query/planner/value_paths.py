@@ -62,6 +62,8 @@ class ParsedSort:
     sort: tuple[SortKey, ...]
     sort_types: tuple[ValueType, ...]
     key_joins: tuple[KeyJoin, ...]
+    joined_types: frozenset[str]
+    """The types whose rows decide the order, beside those of the type itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +98,14 @@ def parse_sort(catalog: Catalog, type_name: str, argument: Sequence[Mapping[str,
         sort=tuple(sort_key for sort_key, _ in columns.values()),
         sort_types=tuple(column_type for _, column_type in columns.values()),
         key_joins=build_key_joins(catalog, type_name, [term.value_path for term in terms]),
+        joined_types=frozenset(name for term in terms for name in _iterate_joined_types(catalog, type_name, term)),
     )
+
+
+def _iterate_joined_types(catalog: Catalog, type_name: str, term: SortTerm) -> Iterator[str]:
+    for relationship in term.value_path.relationships:
+        type_name, _ = resolve_target_type(catalog, type_name, relationship)
+        yield type_name
 
 
 def parse_sort_term(catalog: Catalog, type_name: str, argument: Mapping[str, Any]) -> SortTerm:

@@ -92,7 +92,7 @@ def placed(world: World, kind: str, coordinate: str, arguments: Mapping[str, Any
             places.append(None)
             continue
         held = [kinds(world, kind)[sort_key.column] for sort_key in order]
-        values = cursors.decode_cursor(text, held, sealed(world, coordinate, order, arguments))
+        values = cursors.decode_cursor(text, held, sealed(world, kind, coordinate, order, arguments))
         places.append(dict(zip((sort_key.column for sort_key in order), values, strict=True)))
     after, before = places
     return (
@@ -104,10 +104,11 @@ def placed(world: World, kind: str, coordinate: str, arguments: Mapping[str, Any
 def encode_row_cursor(world: World, kind: str, coordinate: str, arguments: Mapping[str, Any], row: Dict) -> str:
     order = ordering(world, kind, arguments.get("orderBy") or ())
     return cursors.encode_cursor(
-        [row[sort_key.column] for sort_key in order], sealed(world, coordinate, order, arguments)
+        [row[sort_key.column] for sort_key in order], sealed(world, kind, coordinate, order, arguments)
     )
 
 
-def sealed(world: World, coordinate: str, order: Sequence[SortKey], arguments: Mapping[str, Any]) -> bytes:
-    catalog = world.catalog
-    return cursors.derive_cursor_key(catalog.cursor_secret, catalog.version, coordinate, order, arguments.get("where"))
+def sealed(world: World, kind: str, coordinate: str, order: Sequence[SortKey], arguments: Mapping[str, Any]) -> bytes:
+    reader = {kind: world.readers[kind]} if kind in world.readers else {}
+    secret = cursors.derive_reader_secret(world.catalog.cursor_secret, reader)
+    return cursors.derive_cursor_key(secret, world.catalog.version, coordinate, order, arguments.get("where"))

@@ -22,9 +22,9 @@ def narrow(world: World, caller: Principal) -> World:
 @cache
 def build_narrowed_world(name: str, limited: frozenset[str]) -> World:
     world = WORLDS[name]()
-    return World(
-        name=name, catalog=world.catalog, schema=world.schema, rows={**world.rows, **list_seen(world, limited)}
-    )
+    seen = list_seen(world, limited)
+    readers = {kind: {"groups": ["vendor"], "attributes": {"vendor": [VENDOR]}} for kind in seen}
+    return World(name=name, catalog=world.catalog, schema=world.schema, rows={**world.rows, **seen}, readers=readers)
 
 
 def list_seen(world: World, limited: frozenset[str]) -> Mapping[str, Sequence[Dict]]:

@@ -51,6 +51,8 @@ class World:
     catalog: Catalog
     schema: GraphQLSchema
     rows: Mapping[str, Sequence[Dict]]
+    readers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By type of which not all rows are here: what of the caller decides which are. Cursors are bound to it."""
     indexes: dict[tuple[str, tuple[str, ...]], dict[tuple[Any, ...], list[Dict]]] = field(default_factory=dict)
 
     def linked(self, link: Relationship, row: Dict) -> Sequence[Dict]:

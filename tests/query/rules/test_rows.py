@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from onedoor.errors import ErrorCode
 from onedoor.model.reader import narrow_catalog
 from onedoor.query.planner.type_scans import build_row_filter
 from tests import acme
@@ -88,15 +89,34 @@ async def test_people_with_other_attributes_share_a_plan_and_no_rows(world: Worl
     assert len(plans) == 1
 
 
+@pytest.mark.parametrize(
+    ("field", "arguments", "is_bound"),
+    [
+        pytest.param("accounts", "first: 1", True, id="of a list with rules"),
+        pytest.param("papers", "first: 1", True, id="of an interface with rules"),
+        pytest.param("deals", "first: 1, orderBy: [{account: {name: DESC}}]", True, id="of a sort through a link"),
+        pytest.param("notes", "first: 1, orderBy: [{account: {name: DESC}}]", True, id="of a sort across sources"),
+        pytest.param("accounts", "first: 1, orderBy: [{deals: {count: DESC}}]", True, id="of a sort by related rows"),
+        pytest.param("deals", "first: 1, orderBy: [{title: ASC}]", False, id="of rows that all see"),
+    ],
+)
 @IN_MODULE
-async def test_a_cursor_of_a_hidden_row_leads_on_to_the_rows_that_are_seen(world: World) -> None:
-    found = await world.ask(STAFF, '{ accounts(where: {name: {eq: "Bob"}}) { edges { cursor } } }')
-    assert found.data is not None
-    cursor = found.data["accounts"]["edges"][0]["cursor"]
-    page = "{ nodes { id } pageInfo { hasPreviousPage hasNextPage } }"
-    text = f'query ($at: String) {{ accounts(where: {{name: {{eq: "Bob"}}}}, after: $at) {page} }}'
-    answer = await world.ask(VENDOR, text, at=cursor)
-    assert answer.data == {"accounts": {"nodes": [], "pageInfo": {"hasPreviousPage": False, "hasNextPage": False}}}
+async def test_a_cursor_leads_those_alone_who_see_the_same_rows(
+    world: World, field: str, arguments: str, is_bound: bool
+) -> None:
+    first = await world.ask(STAFF, f"{{ {field}({arguments}) {{ pageInfo {{ endCursor }} }} }}")
+    assert first.data is not None
+    cursors = {"staff": first.data[field]["pageInfo"]["endCursor"]}
+    for name, who in (("vendor", VENDOR), ("both", person("vendor", "desk", region="EU"))):
+        own = await world.ask(who, f"{{ {field}({arguments}) {{ pageInfo {{ endCursor }} }} }}")
+        assert own.data is not None
+        cursors[name] = own.data[field]["pageInfo"]["endCursor"]
+    text = f"query ($at: String) {{ {field}({arguments}, after: $at) {{ nodes {{ id }} }} }}"
+    for reader in (person("vendor", region="US"), person("vendor", region="EU US")):
+        codes = [[error.code for error in (await world.ask(reader, text, at=at)).errors] for at in cursors.values()]
+        assert codes == [[ErrorCode.BAD_CURSOR] if is_bound else []] * len(cursors)
+    for reader in (VENDOR, person("vendor", region="EU")):
+        assert (await world.ask(reader, text, at=cursors["vendor"])).errors == []
 
 
 @pytest.mark.parametrize("rule", [{}, (), [{}], {"deals": {}}, {"deals": [{}]}, {"region": ()}], ids=str)

@@ -1,17 +1,35 @@
 """Refuse changes of rows that their person does not see, and changes that would take a row out of their sight."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from onedoor.errors import ConnectorError, ErrorCode
-from onedoor.model.mapping import Relationship, TypeMapping
+from onedoor.model.catalog import Catalog
+from onedoor.model.mapping import Lookup, Relationship, TypeMapping
 from onedoor.model.names import get_relationship_columns, list_member_mappings, resolve_target_type
 from onedoor.mutations.context import NumberedStep, find_mapping
 from onedoor.mutations.execution import IntentExecution
 from onedoor.mutations.files import COPY_ORIGIN_COLUMN
+from onedoor.mutations.mapping import list_id_columns
 from onedoor.query.visible_rows import RowAccess, open_row_access
 from onedoor.spi.connector import ChangeKind, ChangeRejected, RowChange, RowValues
 
 OUT_OF_SIGHT = "the row would not be among those that you may see, so the change is not made"
+
+NEW_ROW_KINDS = frozenset({ChangeKind.CREATE, ChangeKind.PUT})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """Columns of a row that name another row, of one of some types."""
+
+    to: str
+    local: tuple[str, ...]
+    remote: tuple[str, ...]
+    targets: Sequence[TypeMapping]
+    is_whole_key: bool
+    """Whether the columns are those that name the row itself."""
 
 
 async def check_row_access(
@@ -30,35 +48,48 @@ async def check_row_access(
     assert principal is not None
     access = await open_row_access(engine, principal)
     try:
-        for mapping, change in zip(mappings, changes, strict=True):
+        for index, (mapping, change) in enumerate(zip(mappings, changes, strict=True)):
             if mapping is not None:
                 await _check_copy_origin(access, mapping, change)
-                await _check_change(access, mapping, change)
-                await _check_links(access, mapping, change)
+                await _check_change(access, mapping, change, changes[:index])
     except ConnectorError as failure:
         raise ChangeRejected(failure.reason, failure.code) from None
 
 
 def _is_ruled(execution: IntentExecution, mapping: TypeMapping) -> bool:
-    """Whether rows of a type, or rows that they lead to, have rules."""
-    catalog = execution.context.catalog
-    targets = (target for link in mapping.relationships.values() for target in list_member_mappings(catalog, link.to))
-    return any(each.rows is not None and not each.is_change for each in (mapping, *targets))
+    """Whether rows of a type, or rows that they name, have rules."""
+    targets = (target for link in _list_links(execution.context.catalog, mapping) for target in link.targets)
+    return any(each.rows is not None for each in (mapping, *targets))
 
 
-async def _check_change(access: RowAccess, mapping: TypeMapping, change: RowChange) -> None:
-    if not access.is_limited(mapping):
+async def _check_change(
+    access: RowAccess, mapping: TypeMapping, change: RowChange, earlier: Sequence[RowChange]
+) -> None:
+    """Check a change that comes in one transaction after some that were checked."""
+    given = change.values.keys() | (change.key.keys() if change.kind in NEW_ROW_KINDS else frozenset())
+    links = [link for link in _list_links(access.catalog, mapping) if not given.isdisjoint(link.local)]
+    before = await _read_before(access, mapping, change, links)
+    if change.kind is ChangeKind.DELETE:
         return
-    before: RowValues | None = None
-    if change.kind is not ChangeKind.CREATE:
-        before = await access.find_visible_row(mapping, change.key)
-        is_hidden = before is None and (change.kind is not ChangeKind.PUT or await access.has_row(mapping, change.key))
-        if is_hidden:
-            raise _build_hidden_error(mapping, change.kind)
-    if change.kind is not ChangeKind.DELETE:
-        after = {**(before or {}), **change.key, **change.values, **mapping.constants}
-        if not await access.would_see(mapping, after):
-            raise ChangeRejected(OUT_OF_SIGHT, ErrorCode.FORBIDDEN)
+    after = {**(before or {}), **change.key, **change.values, **mapping.constants}
+    if access.is_limited(mapping) and not await access.would_see(mapping, after):
+        raise ChangeRejected(OUT_OF_SIGHT, ErrorCode.FORBIDDEN)
+    for link in links:
+        await _check_link(access, link, after, earlier)
+
+
+async def _read_before(
+    access: RowAccess, mapping: TypeMapping, change: RowChange, links: Sequence[Link]
+) -> RowValues | None:
+    """Read what the rule compares of a row, and what is left of its links; refuse one that is hidden."""
+    linked = {column for link in links for column in link.local} - change.values.keys() - change.key.keys()
+    if change.kind is ChangeKind.CREATE or not (linked or access.is_limited(mapping)):
+        return None
+    before = await access.find_visible_row(mapping, change.key, tuple(sorted(linked)))
+    is_missing = before is None and access.is_limited(mapping)
+    if is_missing and (change.kind is not ChangeKind.PUT or await access.has_row(mapping, change.key)):
+        raise _build_hidden_error(mapping, change.kind)
+    return before
 
 
 async def _check_copy_origin(access: RowAccess, mapping: TypeMapping, change: RowChange) -> None:
@@ -77,25 +108,47 @@ def _build_hidden_error(mapping: TypeMapping, kind: ChangeKind) -> ChangeRejecte
     return ChangeRejected(f"no `{mapping.type}` has this id", ErrorCode.NOT_FOUND)
 
 
-async def _check_links(access: RowAccess, mapping: TypeMapping, change: RowChange) -> None:
-    """Check that each row which the change names by its key, such as an order's customer, is one that is seen."""
-    values = {**change.key, **change.values}
-    for name, relationship in mapping.relationships.items():
-        local, _ = get_relationship_columns(relationship)
-        if change.values.keys().isdisjoint(local) or None in (key := tuple(values.get(column) for column in local)):
-            continue
-        if not resolve_target_type(access.catalog, mapping.type, name)[1] and not await _leads_to_visible(
-            access, relationship, key
-        ):
-            raise ChangeRejected(f"`{local[0]}` names no `{relationship.to}`", ErrorCode.BAD_USER_INPUT)
+async def _check_link(access: RowAccess, link: Link, after: RowValues, earlier: Sequence[RowChange]) -> None:
+    """Check that a row which the changed one names by its key, such as an order's customer, is one that is seen.
+
+    A hidden row and no row are answered alike, but for a link by the whole key of the changed row: it may lead to what
+    is still to be created, as from an account to its profile.
+    """
+    key = {remote: after.get(local) for local, remote in zip(link.local, link.remote, strict=True)}
+    if None in key.values() or not any(access.is_limited(target) for target in link.targets):
+        return
+    for target in link.targets:
+        if _has_new_row(target, key, earlier) or await access.find_visible_row(target, key) is not None:
+            return
+    if link.is_whole_key and not [target for target in link.targets if await access.has_row(target, key)]:
+        return
+    raise ChangeRejected(f"`{link.local[0]}` names no `{link.to}`", ErrorCode.BAD_USER_INPUT)
 
 
-async def _leads_to_visible(access: RowAccess, relationship: Relationship, key: tuple[object, ...]) -> bool:
-    _, remote = get_relationship_columns(relationship)
-    targets = list_member_mappings(access.catalog, relationship.to)
-    if not all(access.is_limited(target) for target in targets):
-        return True
-    for target in targets:
-        if await access.find_visible_row(target, dict(zip(remote, key, strict=True))) is not None:
-            return True
-    return False
+def _has_new_row(target: TypeMapping, key: RowValues, earlier: Sequence[RowChange]) -> bool:
+    """Whether one of these changes, of the same source, makes the row that a link names."""
+    rows = ({**change.key, **change.values} for change in earlier if change.collection == target.collection)
+    return any(row.items() >= key.items() for row in rows)
+
+
+def _list_links(catalog: Catalog, mapping: TypeMapping) -> Sequence[Link]:
+    """List the links of a type to one row, and to the rows that its fields look values up in."""
+    output: Any = catalog.schema.type_map[mapping.type]
+    related = [
+        (relationship, relationship.to, list_member_mappings(catalog, relationship.to))
+        for name, relationship in mapping.relationships.items()
+        if name in output.fields and not resolve_target_type(catalog, mapping.type, name)[1]
+    ]
+    looked_up = [
+        (lookup, target.type, (target,))
+        for lookup in mapping.lookups.values()
+        for target in catalog.mappings.values()
+        if (target.source, target.collection) == (lookup.source, lookup.collection)
+    ]
+    return [_build_link(mapping, columns, to, targets) for columns, to, targets in (*related, *looked_up)]
+
+
+def _build_link(mapping: TypeMapping, columns: Relationship | Lookup, to: str, targets: Sequence[TypeMapping]) -> Link:
+    local, remote = get_relationship_columns(columns)
+    own_key = {column for column in list_id_columns(mapping) if column not in mapping.constants}
+    return Link(to=to, local=local, remote=remote, targets=targets, is_whole_key=own_key == {*local})

@@ -41,14 +41,16 @@ class RowAccess:
         """Whether there may be rows of the type that the principal does not see."""
         return build_row_filter(self.catalog, mapping) != ALWAYS_TRUE
 
-    async def find_visible_row(self, mapping: TypeMapping, key: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """Return the columns that the rule compares of the row with this key; None: the principal sees no such row.
+    async def find_visible_row(
+        self, mapping: TypeMapping, key: Mapping[str, Any], more_columns: tuple[str, ...] = ()
+    ) -> Mapping[str, Any] | None:
+        """Return the columns that the rule compares of the row with this key, and some more.
 
-        Raises ConnectorError.
+        None: the principal sees no such row. Raises ConnectorError.
         """
         key_columns = tuple(key)
         compared = collect_predicate_columns(build_row_filter(self.catalog, mapping))
-        columns = tuple(dict.fromkeys((*key_columns, *compared)))
+        columns = tuple(dict.fromkeys((*key_columns, *compared, *more_columns)))
         scan = build_type_scan(self.catalog, mapping, columns=columns, key_columns=key_columns)
         connector = self.state.get_connector(mapping.source)
         result = await execute_scan(self.state, plan_scan(connector, scan), (tuple(key.values()),))

@@ -49,6 +49,7 @@ class Deal:
     amount: int | None = strawberry.field(description="What it is worth.")
     account: One["Account"] = strawberry.field(description="With whom.")
     account_name: Looked[str] = strawberry.field(description="The name of the account.")
+    paper: One["Paper"] = strawberry.field(description="What was signed.")
 
 
 @strawberry.type(description="A note, kept elsewhere.", directives=OPEN)

@@ -1,6 +1,7 @@
 """A change of a row that is not seen is answered like one of an id that nobody has, and no change hides its row."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,14 +12,15 @@ import pytest_asyncio
 from auth.authentication import Principal
 from onedoor.connectors.uploads import UploadAction
 from onedoor.errors import ConnectorError, ErrorCode
+from onedoor.mapping import Relationship
 from onedoor.model.catalog import ActionCall
-from onedoor.mutations.context import number_steps
+from onedoor.mutations.context import MutationContext
 from onedoor.mutations.row_access import check_row_access
 from onedoor.query.context import GraphQLRequest
 from onedoor.query.engine import execute
 from onedoor.spi.connector import ChangeKind, ChangeRejected, RowChange
 from tests import acme
-from tests.query.rules.world import ACCOUNT, DESK, STAFF, VENDOR, World, open_world, person
+from tests.query.rules.world import ACCOUNT, DEAL, DESK, STAFF, VENDOR, World, open_world, person
 
 NO_ACCOUNT = "no `Account` has this id"
 NO_COPY = "no `Account` has the id given as `copyOf`"
@@ -138,20 +140,74 @@ async def test_an_event_of_a_hidden_row_is_not_delivered(
     assert (answer.is_hidden_event, answer.data) == (is_hidden, {"accountChanged": None if is_hidden else {"row": "1"}})
 
 
+NO_LINKED = "`account_id` names no `Account`"
+NO_PAPER = "`paper_id` names no `Paper`"
+BY_TWO_COLUMNS = Relationship(to="Account", local=("account_id", "title"), remote=("id", "region"))
+BY_KEY = Relationship(to="Account", local="id", remote="id")
+BY_ONE_COLUMN = DEAL.relationships["account"]
+TO_PAPER = DEAL.relationships["paper"]
+CREATE, UPDATE = ChangeKind.CREATE, ChangeKind.UPDATE
+
+
+@pytest.mark.parametrize(
+    ("link", "key", "kind", "named", "values", "reason"),
+    [
+        pytest.param(BY_ONE_COLUMN, ("account_id", "id"), CREATE, (2, 99), {}, NO_LINKED, id="by a part of the key"),
+        pytest.param(BY_ONE_COLUMN, ("account_id", "id"), CREATE, (9, 99), {}, NO_LINKED, id="by a part, to no row"),
+        pytest.param(BY_ONE_COLUMN, ("account_id", "id"), CREATE, (1, 99), {}, None, id="by a part, to a seen row"),
+        pytest.param(BY_ONE_COLUMN, ("account_id", "id"), UPDATE, (2, 11), {"title": "x"}, None, id="that is left"),
+        pytest.param(BY_KEY, ("id",), CREATE, (2,), {}, "`id` names no `Account`", id="by the whole key"),
+        pytest.param(BY_KEY, ("id",), CREATE, (9,), {}, None, id="by the whole key, to no row yet"),
+        pytest.param(BY_TWO_COLUMNS, ("id",), UPDATE, (11,), {"title": "US"}, NO_LINKED, id="by one of two columns"),
+        pytest.param(BY_TWO_COLUMNS, ("id",), UPDATE, (11,), {"title": "AU"}, NO_LINKED, id="by one, to no row"),
+        pytest.param(BY_TWO_COLUMNS, ("id",), UPDATE, (10,), {"title": "EU"}, None, id="by one, to a seen row"),
+        pytest.param(TO_PAPER, ("id",), UPDATE, (10,), {"paper_id": 2}, NO_PAPER, id="to an interface"),
+        pytest.param(TO_PAPER, ("id",), UPDATE, (10,), {"paper_id": 9}, NO_PAPER, id="to no row of an interface"),
+        pytest.param(TO_PAPER, ("id",), UPDATE, (10,), {"paper_id": 1}, None, id="to a seen row of an interface"),
+        pytest.param(None, ("id",), UPDATE, (10,), {"account_id": 2}, NO_LINKED, id="by a look-up"),
+    ],
+)
+async def test_a_link_to_a_hidden_row_is_refused_like_one_to_no_row(
+    world: World,
+    link: Relationship | None,
+    key: tuple[str, ...],
+    kind: ChangeKind,
+    named: tuple[int, ...],
+    values: dict[str, Any],
+    reason: str | None,
+) -> None:
+    field = "paper" if link is TO_PAPER else "account"
+    deal = replace(DEAL, key=key, relationships={} if link is None else {field: link})
+    catalog = replace(world.engine.catalog, mappings={**world.engine.catalog.mappings, "Deal": deal})
+    context = replace(world.mutations, engine=acme.open_engine(catalog), catalog=catalog)
+    change = RowChange(id="C", collection="deal", kind=kind, key=dict(zip(key, named, strict=True)), values=values)
+    assert await find_refusal(context, VENDOR, change) == reason
+
+
+async def test_a_link_may_lead_to_a_row_that_is_made_with_it(world: World) -> None:
+    account = RowChange(id="A", collection="account", kind=CREATE, key={"id": 7}, values={"region": "EU"})
+    deal = RowChange(id="D", collection="deal", kind=UPDATE, key={"id": 10}, values={"account_id": 7})
+    assert await find_refusal(world.mutations, VENDOR, account, deal) is None
+    assert await find_refusal(world.mutations, VENDOR, deal) == NO_LINKED
+
+
+async def find_refusal(context: MutationContext, who: Principal, *changes: RowChange) -> str | None:
+    execution: Any = SimpleNamespace(context=context, saga=SimpleNamespace(type="Account"), principal=who)
+    group: Any = [(1, SimpleNamespace(source="db", collection=change.collection)) for change in changes]
+    try:
+        await check_row_access(execution, group, changes)
+    except ChangeRejected as rejection:
+        return rejection.reason
+    return None
+
+
 @pytest.mark.parametrize(
     ("who", "origin", "reason"), [(VENDOR, 2, NO_COPY), (VENDOR, 9, NO_COPY), (VENDOR, 1, None), (STAFF, 2, None)]
 )
 async def test_a_hidden_file_cannot_be_copied(world: World, who: Principal, origin: int, reason: str | None) -> None:
-    saga = world.mutations.sagas["createAccount"]
-    execution: Any = SimpleNamespace(context=world.mutations, saga=saga, principal=who)
     values = {"copy_of": origin, "region": "EU"}
-    change = RowChange(id="C", collection="account", kind=ChangeKind.CREATE, key={"id": 7}, values=values)
-    refusal = None
-    try:
-        await check_row_access(execution, number_steps(saga), [change])
-    except ChangeRejected as rejection:
-        refusal = rejection.reason
-    assert refusal == reason
+    change = RowChange(id="C", collection="account", kind=CREATE, key={"id": 7}, values=values)
+    assert await find_refusal(world.mutations, who, change) == reason
 
 
 async def test_who_does_not_see_all_rows_uploads_by_no_address(world: World) -> None:

@@ -33,11 +33,13 @@ from tests.query.rules import subjects
 
 TABLES = """
 CREATE TABLE account (id INTEGER PRIMARY KEY, name TEXT, region TEXT, phone TEXT, email TEXT, "limit" INTEGER);
-CREATE TABLE deal (id INTEGER PRIMARY KEY, title TEXT, amount INTEGER, account_id INTEGER REFERENCES account (id));
+CREATE TABLE deal (id INTEGER PRIMARY KEY, title TEXT, amount INTEGER, account_id INTEGER REFERENCES account (id),
+  paper_id INTEGER);
 INSERT INTO account VALUES (1, 'Ada', 'EU', '+43 1 5551234', 'ada@a.example', 2500),
   (2, 'Bob', 'US', '1234', 'bob@b.example', 900), (3, 'Cyd', NULL, NULL, NULL, NULL),
   (4, 'Dan', 'EU', '+43 1 5554711', 'dan@d.example', 0);
-INSERT INTO deal VALUES (10, 'red', 5, 1), (11, 'blue', 7, 2), (12, 'green', 1, 3), (13, 'none', 2, NULL),
+INSERT INTO deal (id, title, amount, account_id) VALUES
+  (10, 'red', 5, 1), (11, 'blue', 7, 2), (12, 'green', 1, 3), (13, 'none', 2, NULL),
   (14, 'grey', 3, 4);
 """
 INTEGER, TEXT = ColumnType.INTEGER, ColumnType.TEXT
@@ -74,7 +76,10 @@ DEAL = TypeMapping(
     type="Deal",
     source="db",
     collection="deal",
-    relationships={"account": Relationship(to="Account", local="account_id", remote="id")},
+    relationships={
+        "account": Relationship(to="Account", local="account_id", remote="id"),
+        "paper": Relationship(to="Paper", local="paper_id", remote="id"),
+    },
     lookups={
         "accountName": Lookup(source="db", collection="account", local="account_id", remote="id", column="name"),
     },

@@ -57,8 +57,11 @@ def load_grant_report(folder: Path, grant_id: str) -> GrantReport:
 
 
 def build_grant_report(grant_id: str, records: Iterable[Record]) -> GrantReport:
-    """Build the report from the records of the requests, by time."""
-    known = list(records)
+    """Build the report from the records of the requests, by time.
+
+    It says nothing of events about rows that the holder of the grant did not see.
+    """
+    known = [record for record in records if not _is_hidden_event(record)]
     counts = Counter(field for record in known for field in dict.fromkeys(record.get("fields") or ()))
     return GrantReport(
         grant_id=grant_id,
@@ -70,6 +73,13 @@ def build_grant_report(grant_id: str, records: Iterable[Record]) -> GrantReport:
             for change in record.get("changes") or ()
         ],
     )
+
+
+def _is_hidden_event(record: Record) -> bool:
+    """Whether a record is that of an event of a subscription of which nothing was delivered."""
+    subscription = record.get("subscription")
+    is_event = subscription not in (None, record["id"]) and record.get("events") is None
+    return is_event and not record.get("bytes")
 
 
 def _describe_request(record: Record) -> ReportedRequest:

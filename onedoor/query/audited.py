@@ -193,9 +193,10 @@ class AuditedExecutor:
         assert request is not None
         row_id = None if event is None else event.row_id
         principal = audited.principal = await self._drop_ended_grants(audited.principal)
-        refusal = await self.check_budgets(audited)
+        refusal = None if event is not None else await self.check_budgets(audited)
         if refusal is not None:
             return refusal
+        counts_cost = event is None and not self.budgets.is_empty
         try:
             audited.result = await query_engine.execute(
                 self.engine,
@@ -204,12 +205,30 @@ class AuditedExecutor:
                 event=row_id,
                 record=self._build_beginning(audited),
                 keeps_values=audited.surface in KEEPING_SURFACES,
-                admit_cost=None if self.budgets.is_empty else partial(self._count_cost, audited),
+                admit_cost=partial(self._count_cost, audited) if counts_cost else None,
             )
         except BaseException as error:
             audited.result = get_partial_result(error)
             raise
-        return conclude_result(audited.result)
+        return conclude_result(audited.result) if event is None else await self._conclude_event(audited)
+
+    async def _conclude_event(self, audited: AuditedRequest) -> Conclusion:
+        """Count an event once it is known to be shown: of one about a hidden row no budget tells anything.
+
+        Raises BudgetExceeded where its cost does not fit.
+        """
+        result = audited.result
+        if result.is_hidden_event or self.budgets.is_empty:
+            return conclude_result(result)
+        refusal = await self.check_budgets(audited)
+        try:
+            if refusal is None:
+                await self._count_cost(audited, result.cost)
+        except RequestRejected as rejection:
+            refusal = conclude_failure(audited, rejection)
+        if refusal is not None:
+            result.data, result.row_count = None, 0
+        return refusal or conclude_result(result)
 
     async def check_budgets(self, audited: AuditedRequest) -> Conclusion | None:
         """Count a request in the budgets of its principal; conclude one that is over them, which does not count."""
@@ -235,10 +254,11 @@ class AuditedExecutor:
             await self.budgets.take_cost(audited.principal, cost)
 
     async def _count_usage(self, audited: AuditedRequest, conclusion: Conclusion, byte_count: int) -> None:
-        if audited.principal is None or conclusion.outcome is AuditOutcome.LIMITED or self.budgets.is_empty:
+        is_counted = conclusion.outcome is not AuditOutcome.LIMITED and not audited.result.is_hidden_event
+        if audited.principal is None or not is_counted or self.budgets.is_empty:
             return
         usage = {
-            BudgetUnit.ROWS: sum(scan.row_count for scan in audited.result.scan_stats),
+            BudgetUnit.ROWS: audited.result.row_count,
             BudgetUnit.BYTES: byte_count,
             BudgetUnit.SECONDS: audited.measure_seconds(),
         }

@@ -195,6 +195,8 @@ class ExecutionResult:
     extensions: dict[str, Any] = field(default_factory=dict)
     cost: int = 0
     """What the request costs, once it is planned."""
+    row_count: int = 0
+    """How many rows the answer is made of: none that is hidden, and none that was only looked at."""
     changes: list[AuditedChange] = field(default_factory=list)
     """What was changed, as the audit record says it."""
     withheld: dict[WithheldCopy, None] = field(default_factory=dict)

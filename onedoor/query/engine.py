@@ -53,7 +53,13 @@ from onedoor.query.errors import (
 )
 from onedoor.query.executor.executor import build_empty_result, execute_plan
 from onedoor.query.executor.explain_execution import explain_execution
-from onedoor.query.executor.state import BranchResult, BranchResults, ExecutionState, summarize_freshness
+from onedoor.query.executor.state import (
+    BranchResult,
+    BranchResults,
+    ExecutionState,
+    count_rows,
+    summarize_freshness,
+)
 from onedoor.query.lent_access import check_grants, leave_ended_grants
 from onedoor.query.planner import explain
 from onedoor.query.planner.bind import bind_parameters, find_page_windows
@@ -243,6 +249,7 @@ class Execution:
     async def complete(self, query: PreparedQuery, state: ExecutionState, results: BranchResults) -> ExecutionResult:
         """Finish with data and errors made of the rows."""
         catalog, cached_plan, result = query.view.catalog, query.cached_plan, self.result
+        result.row_count = count_rows(results)
         if self.request.extensions.get("freshness"):
             now = self.engine.cache.now() if self.engine.cache else utc_now()
             result.extensions["freshness"] = summarize_freshness(result.scan_stats, now)
@@ -271,7 +278,7 @@ class Execution:
 
     def reject(self, errors: Sequence[GraphQLErrorInfo]) -> ExecutionResult:
         """Finish with errors alone."""
-        self.result.errors, self.result.rejected = errors, True
+        self.result.errors, self.result.rejected, self.result.row_count = errors, True, 0
         return self.result
 
     async def check_access(self) -> None:

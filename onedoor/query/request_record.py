@@ -89,7 +89,7 @@ def build_audit_record(
         withheld=tuple(_list_denied_fields(fields, result)),
         attempted=tuple(dict.fromkeys(_list_attempted_fields(catalog, principal, fields, result))),
         sources=tuple(map(_describe_scan, result.scan_stats)),
-        rows=sum(scan.row_count for scan in result.scan_stats),
+        rows=result.row_count,
         bytes=facts.bytes,
         ms=round(facts.ms, 3),
         schema_version=catalog.version,
@@ -132,8 +132,7 @@ def serialize_audit_record(
         to_json(hash_variables(request.variables, key)) if request.variables else b"{}",
         before_sources,
         to_json([_scan_to_json(scan) for scan in scans]) if scans else b"[]",
-        b',"rows":%d,"bytes":%d,"ms":%b'
-        % (sum(scan.row_count for scan in scans), facts.bytes, to_json(round(facts.ms, 3))),
+        b',"rows":%d,"bytes":%d,"ms":%b' % (result.row_count, facts.bytes, to_json(round(facts.ms, 3))),
         before_client_id,
         b"null" if client_request_id is None else to_json(client_request_id),
         b',"changes":%b,"subscription":null,"events":null' % _serialize_changes(result),

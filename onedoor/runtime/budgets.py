@@ -45,11 +45,11 @@ class BudgetLimits:
     """What may be used within any minute, by unit; what is not set is not limited."""
 
     requests: int | None = None
-    """Requests; events of subscriptions, pages of exports and queries of jobs are requests, too."""
+    """Requests; events of subscriptions that are shown, pages of exports and queries of jobs are requests, too."""
     cost: int | None = None
     """The cost of requests, as `extensions.onedoor.cost` shows it; counted before anything is read."""
     rows: int | None = None
-    """Rows that sources gave, as audit records count them."""
+    """Rows that answers are made of, as audit records count them."""
     bytes: int | None = None
     """Bytes of responses, as audit records count them."""
     seconds: float | None = None

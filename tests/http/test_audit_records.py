@@ -227,7 +227,7 @@ async def test_a_record_says_who_what_of_where_and_what_was_withheld(server: Run
         ("internal", "orders", 1, 1),
         ("snowflake", "usage_day", 1, 60),
     ]
-    assert record["rows"] == sum(source["rows"] for source in record["sources"])
+    assert record["rows"] == 4
 
 
 async def test_a_source_that_failed_is_in_the_record(open_server: OpenServer) -> None:

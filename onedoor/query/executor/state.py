@@ -109,6 +109,21 @@ BranchResults: TypeAlias = Mapping[int, BranchResult | ConnectorError]
 """The results of nodes, by field number."""
 
 
+def count_rows(results: BranchResults) -> int:
+    """Count the rows, groups and aggregates that an answer is made of; the row after a page where that was asked for.
+
+    Whatever sources gave beyond them is not counted, as there may be hidden rows in it.
+    """
+    return sum(_count_branch_rows(result) for result in results.values() if isinstance(result, BranchResult))
+
+
+def _count_branch_rows(result: BranchResult) -> int:
+    groupings = (grouping for grouping in result.groupings.values() if isinstance(grouping, GroupingResult))
+    groups = sum(len(rows) for grouping in groupings for rows in grouping.rows.values())
+    total = result.total_aggregate
+    return len(result.rows) + groups + (len(total.rows) if isinstance(total, AggregateResult) else 0)
+
+
 @dataclass(slots=True, kw_only=True)
 class ExecutionState:
     """Hold what all scans of one request share."""

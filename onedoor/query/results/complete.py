@@ -20,7 +20,7 @@ from onedoor.query.errors import (
     build_unavailable_error,
     may_reveal_type,
 )
-from onedoor.query.executor.state import BranchResult, BranchResults
+from onedoor.query.executor.state import BranchResult, BranchResults, count_rows
 from onedoor.query.planner.bind import BoundPlan
 from onedoor.query.planner.nodes import Plan
 from onedoor.query.results.columnar import ColumnarPlan, build_columnar_plan, complete_columnar
@@ -52,7 +52,7 @@ ROWS_ON_LOOP = 2_000
 
 def has_many_rows(results: BranchResults) -> bool:
     """Whether completing these rows would hold up the event loop."""
-    return sum(len(result.rows) for result in results.values() if isinstance(result, BranchResult)) > ROWS_ON_LOOP
+    return count_rows(results) > ROWS_ON_LOOP
 
 
 def complete(

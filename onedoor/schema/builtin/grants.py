@@ -91,7 +91,7 @@ class AccessReport:
     id: strawberry.ID = strawberry.field(description="The id of the grant.")
     request_count: int = strawberry.field(description="The number of requests.")
     change_count: int = strawberry.field(description="The number of changes.")
-    rows: BigInt = strawberry.field(description="The number of rows that sources returned.")
+    rows: BigInt = strawberry.field(description="The number of rows that answers are made of.")
     requests: Many["AccessReportRequest"] = strawberry.field(description="The requests, of every surface.")
     fields: Many["AccessReportField"] = strawberry.field(description="The fields that they served.")
     changes: Many["AccessReportChange"] = strawberry.field(description="The changes that they made.")
@@ -105,7 +105,7 @@ class AccessReportRequest:
     surface: str = strawberry.field(description="How it arrived.")
     outcome: str = strawberry.field(description="Its outcome, as in `RequestOutcome`.")
     operation: str | None = strawberry.field(description="The name of the operation, if it has one.")
-    rows: int = strawberry.field(description="The number of rows that sources returned.")
+    rows: int = strawberry.field(description="The number of rows that the answer is made of.")
 
 
 @strawberry.type(description="A field that was served under a grant.", directives=[EVERYONE, OWNED])

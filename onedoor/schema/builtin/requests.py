@@ -60,7 +60,7 @@ class Request:
         description="The guarded fields that denied fields, filters, orders, groups and inputs looked at."
     )
     sources: list[str] = strawberry.field(description="The sources that were read.")
-    rows: int = strawberry.field(description="The number of rows that the sources returned.")
+    rows: int = strawberry.field(description="The number of rows that the answer is made of.")
     bytes: BigInt = strawberry.field(description="The size of the reply.")
     ms: float = strawberry.field(description="The duration in milliseconds.")
     schema_version: str | None = strawberry.field(description="The version of the schema and policy that applied.")

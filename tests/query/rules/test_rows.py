@@ -52,7 +52,7 @@ async def test_a_row_out_of_rule_does_not_exist(world: World, reduced_world: Wor
         await reduced_world.ask(STAFF, text),
         await world.ask(VENDOR, text),
     )
-    assert (answer.data, answer.errors) == (expected.data, [])
+    assert (answer.data, answer.errors, answer.row_count) == (expected.data, [], expected.row_count)
     assert answer.data != all_rows.data, "no row that is out of rule would show here"
 
 

@@ -66,5 +66,7 @@ def _changes(
             "before_id": before,
             "after_id": after,
             **{name: row[name.removeprefix("row_")] for name in kept.row_key.linked_columns},
+            **{f"after.{name}": value for name, value in row.items()},
+            **({f"before.{name}": value for name, value in row.items()} if before else {}),
         }
         yield result, [{**row, VALUES_ID_COLUMN: item} for item in (before, after) if item is not None]

@@ -8,6 +8,19 @@ from onedoor.model.masks import FieldMasks
 from onedoor.model.row_rules import RowRules
 from onedoor.spi.predicates import Row
 
+CHANGE_SIDES = ("before", "after")
+"""The rows of each change: the row as it was before, where there was one, and as it was after."""
+
+
+def name_side_column(side: str, column: str) -> str:
+    """Name the column of changes that holds what a column of the row held on one side."""
+    return f"{side}.{column}"
+
+
+def name_side_id(side: str) -> str:
+    """Name the column of changes that is null where there was no row on one side."""
+    return f"{side}_id"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relationship:
@@ -73,5 +86,6 @@ class TypeMapping:
     a person does not see does not exist for them: in lists, counts, links, filters, orders, changes, events."""
     mask: Mapping[str, FieldMasks] = field(default_factory=dict)
     """By field and group, the part of a value that the group's members see, as a String, in place of the value."""
-    is_change: bool = False
-    """Whether its rows are changes: a mutation shows its caller the change that it made, whatever `rows` says."""
+    change_of: str | None = None
+    """The type whose rows' changes these are, under the rules of that type: shown is a change of a row that is seen now
+    and was, by what it held, before and after. A mutation shows its caller the change that it has made."""

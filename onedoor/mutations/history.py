@@ -12,9 +12,8 @@ from typing import Any
 
 from onedoor.errors import ConnectorError
 from onedoor.model.constant_columns import add_constant_columns
-from onedoor.model.mapping import Relationship, TypeMapping
+from onedoor.model.mapping import CHANGE_SIDES, Relationship, TypeMapping, name_side_column, name_side_id
 from onedoor.model.names import ID_FIELD, NoSuchId, build_id_parser, format_id, map_field_to_columns
-from onedoor.model.row_rules import ALL_ROWS
 from onedoor.mutations import intents
 from onedoor.mutations.intents import HistoryRow
 from onedoor.mutations.ledger import Ledger, LedgerUnavailable
@@ -102,7 +101,7 @@ def _link_history(mapping: TypeMapping) -> TypeMapping:
 
 
 def _build_history_mappings(mapping: TypeMapping) -> Iterator[TypeMapping]:
-    """Yield the mappings of a type's changes, seen by those who see the row as it is now, and of their values."""
+    """Yield the mappings of a type's changes and of their values, which are reached through the changes alone."""
     values_type, row_columns = f"{mapping.type}Values", list_linked_columns(mapping)
     row_field = f"{mapping.type[0].lower()}{mapping.type[1:]}"
     row = Relationship(
@@ -114,12 +113,13 @@ def _build_history_mappings(mapping: TypeMapping) -> Iterator[TypeMapping]:
         collection=mapping.type,
         relationships={
             row_field: row,
-            "before": Relationship(to=values_type, local="before_id", remote=VALUES_ID_COLUMN),
-            "after": Relationship(to=values_type, local="after_id", remote=VALUES_ID_COLUMN),
+            **{
+                side: Relationship(to=values_type, local=name_side_id(side), remote=VALUES_ID_COLUMN)
+                for side in CHANGE_SIDES
+            },
         },
-        rows=mapping.rows
-        and {group: rule if rule is ALL_ROWS else {row_field: rule or {}} for group, rule in mapping.rows.items()},
-        is_change=True,
+        rows=mapping.rows,
+        change_of=mapping.type,
     )
     yield TypeMapping(
         type=values_type,
@@ -180,8 +180,13 @@ class TrackedType:
             name: FILTERABLE_COLUMN if name in FILTERABLE_COLUMNS else Column(ColumnType.TEXT)
             for name in COLUMN_READERS
         }
+        sides = {
+            name_side_column(side, name): Column(column_type)
+            for side in CHANGE_SIDES
+            for name, column_type in self.column_types.items()
+        }
         return Capabilities(
-            columns={**columns, "at": replace(FILTERABLE_COLUMN, type=ColumnType.TIME), **linked},
+            columns={**columns, **sides, "at": replace(FILTERABLE_COLUMN, type=ColumnType.TIME), **linked},
             max_keys=MAX_KEYS,
             key_columns=frozenset({("id",), ("row",), tuple(linked)}),
             boolean_filters=True,
@@ -326,10 +331,7 @@ def build_history_rows(
 ) -> list[Row]:
     """Return the requested columns of changes, or of the rows before and after them."""
     if not request.collection.endswith(VALUES_SUFFIX):
-        readers = [
-            COLUMN_READERS.get(column) or partial(_read_key_column, tracked_type.row_key, column)
-            for column in request.columns
-        ]
+        readers = [_find_column_reader(tracked_type, column) for column in request.columns]
         return [tuple(read(row) for read in readers) for row in history]
     sides = [(format_side_id(row, side), read_side(row)) for row in history for side, read_side in ROW_SIDES.items()]
     requested_ids = required_values.get(VALUES_ID_COLUMN)
@@ -339,6 +341,17 @@ def build_history_rows(
         if side_id and (requested_ids is None or side_id in requested_ids)
     ]
     return [tuple(values.get(column) for column in request.columns) for values in decoded]
+
+
+def _find_column_reader(tracked_type: TrackedType, column: str) -> Callable[[HistoryRow], Any]:
+    side, _, name = column.partition(".")
+    if side in ROW_SIDES and name in tracked_type.column_types:
+        return partial(_read_side_column, side, name)
+    return COLUMN_READERS.get(column) or partial(_read_key_column, tracked_type.row_key, column)
+
+
+def _read_side_column(side: str, name: str, row: HistoryRow) -> Any:
+    return (intents.decode_row(ROW_SIDES[side](row)) or {}).get(name)
 
 
 def _read_key_column(key: RowKey, column: str, row: HistoryRow) -> Any:

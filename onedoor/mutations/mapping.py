@@ -58,11 +58,12 @@ def _map_key(catalog: Catalog, mapping: TypeMapping, fields: InputFields, _: Ste
     id_columns = list_id_columns(mapping)
     key = {column: value for column, value in _map_columns(catalog, mapping, fields).items() if column in id_columns}
     if fields.get(ID_FIELD) is not None:
-        key |= _parse_row_id(catalog, mapping, fields[ID_FIELD])
+        key |= parse_row_id(catalog, mapping, fields[ID_FIELD])
     return {column: value for column, value in key.items() if column not in mapping.constants}
 
 
-def _parse_row_id(catalog: Catalog, mapping: TypeMapping, text: str) -> RowValues:
+def parse_row_id(catalog: Catalog, mapping: TypeMapping, text: str) -> RowValues:
+    """Return the columns that an id of the type consists of. Raises ConnectorError where no row can have it."""
     columns = list_id_columns(mapping)
     try:
         values = dict(zip(columns, build_id_parser(get_capabilities(catalog, mapping), columns)(text), strict=True))

@@ -11,11 +11,15 @@ from onedoor.model.names import get_relationship_columns, list_member_mappings, 
 from onedoor.mutations.context import NumberedStep, find_mapping
 from onedoor.mutations.execution import IntentExecution
 from onedoor.mutations.files import COPY_ORIGIN_COLUMN
-from onedoor.mutations.mapping import list_id_columns
+from onedoor.mutations.intents import decode_row
+from onedoor.mutations.ledger_sql import HistoryQuery
+from onedoor.mutations.mapping import list_id_columns, parse_row_id
 from onedoor.query.visible_rows import RowAccess, open_row_access
 from onedoor.spi.connector import ChangeKind, ChangeRejected, RowChange, RowValues
 
 OUT_OF_SIGHT = "the row would not be among those that you may see, so the change is not made"
+
+UNTRIED = "whether rows refer to this one that you may not see cannot be tried: leave `dryRun` out"
 
 NEW_ROW_KINDS = frozenset({ChangeKind.CREATE, ChangeKind.PUT})
 
@@ -54,6 +58,61 @@ async def check_row_access(
                 await _check_change(access, mapping, change, changes[:index])
     except ConnectorError as failure:
         raise ChangeRejected(failure.reason, failure.code) from None
+
+
+async def check_dry_run(execution: IntentExecution, group: Sequence[NumberedStep]) -> None:
+    """Raise ChangeRejected for a deletion to be tried that would say whether hidden rows refer to its row.
+
+    The deletion itself says so, too, but costs the row where there are none.
+    """
+    context, principal = execution.context, execution.principal
+    deleting = [step for _, step in group if step.kind is ChangeKind.DELETE]
+    mappings = [find_mapping(context, execution.saga.type, step.source, step.collection) for step in deleting]
+    referring = [
+        other
+        for mapping in mappings
+        if mapping is not None
+        for other in context.catalog.mappings.values()
+        if other.rows is not None and other.source == mapping.source and _may_refer(context.catalog, other, mapping)
+    ]
+    if not referring:
+        return
+    assert context.engine is not None
+    assert principal is not None
+    access = await open_row_access(context.engine, principal)
+    if any(access.is_limited(other) for other in referring):
+        raise ChangeRejected(UNTRIED, ErrorCode.FORBIDDEN)
+
+
+async def is_change_seen(execution: IntentExecution, change_id: str) -> bool:
+    """Whether the person sees an earlier change of theirs now: the row before it, after it, and as it is.
+
+    A row that is gone is judged by what it was, as they have changed it themselves. Raises ConnectorError.
+    """
+    context, mapping = execution.context, execution.context.catalog.mappings[execution.saga.type]
+    if mapping.rows is None or context.engine is None or execution.principal is None:
+        return True
+    access = await open_row_access(context.engine, execution.principal)
+    if not access.is_limited(mapping):
+        return True
+    history = await context.ledger.read_history(HistoryQuery(type=mapping.type, required_values={"id": (change_id,)}))
+    for change in history:
+        for row in (decode_row(change.before), decode_row(change.after)):
+            if row is not None and not await access.would_see(mapping, row):
+                return False
+        key = parse_row_id(context.catalog, mapping, change.row)
+        key = {column: value for column, value in key.items() if column not in mapping.constants}
+        if await access.find_visible_row(mapping, key) is None and await access.has_row(mapping, key):
+            return False
+    return bool(history)
+
+
+def _may_refer(catalog: Catalog, other: TypeMapping, mapping: TypeMapping) -> bool:
+    """Whether a type has a link to another, or that one a link to it."""
+    forth = {link.to for link in other.relationships.values()}
+    back = {link.to for link in mapping.relationships.values()}
+    targets = [target for to in forth for target in list_member_mappings(catalog, to)]
+    return mapping in targets or other in [target for to in back for target in list_member_mappings(catalog, to)]
 
 
 def _is_ruled(execution: IntentExecution, mapping: TypeMapping) -> bool:
@@ -134,7 +193,7 @@ def _has_new_row(target: TypeMapping, key: RowValues, earlier: Sequence[RowChang
 def _list_links(catalog: Catalog, mapping: TypeMapping) -> Sequence[Link]:
     """List the links of a type to one row, and to the rows that its fields look values up in."""
     output: Any = catalog.schema.type_map[mapping.type]
-    related = [
+    related: list[tuple[Relationship | Lookup, str, Sequence[TypeMapping]]] = [
         (relationship, relationship.to, list_member_mappings(catalog, relationship.to))
         for name, relationship in mapping.relationships.items()
         if name in output.fields and not resolve_target_type(catalog, mapping.type, name)[1]

@@ -38,7 +38,7 @@ from onedoor.mutations.ledger import LedgerUnavailable
 from onedoor.mutations.ledger_sql import LeaseLost
 from onedoor.mutations.mapping import list_id_columns
 from onedoor.mutations.rejections import name_input_fields, name_source
-from onedoor.mutations.row_access import check_row_access
+from onedoor.mutations.row_access import check_dry_run, check_row_access
 from onedoor.runtime import resilience
 from onedoor.runtime.call_context import use_settling_context
 from onedoor.spi.connector import ChangeKind, ChangeRejected, ChangeResult, RowChange, RowValues
@@ -356,6 +356,7 @@ async def _dry_run_group(execution: IntentExecution, group: Sequence[NumberedSte
     connector = execution.context.connectors[group[0].step.source]
     try:
         await check_row_access(execution, group, changes)
+        await check_dry_run(execution, group)
         results = await resilience.apply_to_connector(connector, changes, dry_run=True)
     except ChangeRejected as rejection:
         named = name_input_fields(execution, group, changes, rejection)

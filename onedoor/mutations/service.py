@@ -22,9 +22,11 @@ from onedoor.mutations.context import (
 )
 from onedoor.mutations.declarations import Saga, parse_mutation_input
 from onedoor.mutations.execution import IntentExecution, format_change_id
+from onedoor.mutations.history import UNREADABLE_MESSAGE
 from onedoor.mutations.intents import Intent, IntentState
 from onedoor.mutations.ledger import Ledger, LedgerUnavailable, retrieve_exception
 from onedoor.mutations.ledger_sql import LeaseLost, StaleFencingToken
+from onedoor.mutations.row_access import is_change_seen
 from onedoor.mutations.saga import begin_first_group, dry_run_saga, run_saga
 from onedoor.runtime.concurrency import run_periodically
 
@@ -142,10 +144,18 @@ async def begin_intent(execution: IntentExecution, deadline: float) -> ActionRes
             reason = "the `idempotencyKey` was used before with another input, take a new one"
             raise ConnectorError(reason, ErrorCode.IDEMPOTENCY_KEY_REUSED)
         if earlier.state is IntentState.DONE:
-            return ActionResult(row_id=earlier.leads)
+            return ActionResult(row_id=await _find_seen_change(execution, earlier))
         if earlier.state is IntentState.PARTIALLY_APPLIED:
             raise build_partial_error(earlier.id, earlier.stands or "")
         await _wait_until_closed(execution.context, earlier, deadline)
+
+
+async def _find_seen_change(execution: IntentExecution, earlier: Intent) -> str | None:
+    """Return the id of the change that an earlier intent led to; None: its row has left the sight of the person."""
+    try:
+        return earlier.leads if await is_change_seen(execution, earlier.leads) else None
+    except LedgerUnavailable:
+        raise ConnectorError(UNREADABLE_MESSAGE) from None
 
 
 async def _record_intent(execution: IntentExecution) -> Intent | None:

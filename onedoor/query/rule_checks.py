@@ -44,6 +44,8 @@ def check_row_rules(catalog: Catalog, mapping: TypeMapping) -> Iterator[str]:
         )
     for group in sorted(mapping.rows.keys() - admitted):
         yield f"`{mapping.type}` has a rule for the rows of `{group}`, whom `@allow` does not admit: leave it out"
+    if mapping.change_of is not None:
+        return  # the conditions are those of the type that is changed
     for rule in mapping.rows.values():
         if not isinstance(rule, AllRows):
             yield from _check_conditions(catalog, mapping, mapping.type, rule)

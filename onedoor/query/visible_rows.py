@@ -19,14 +19,13 @@ from onedoor.query.planner.nodes import (
     PlannedPredicate,
     PlanNode,
     SemiJoinFilter,
-    build_distinct_scan,
     collect_predicate_columns,
 )
 from onedoor.query.planner.pushdown import plan_scan
-from onedoor.query.planner.type_scans import build_row_filter, build_type_scan, build_unruled_scan
+from onedoor.query.planner.type_scans import build_row_filter, build_type_scan, build_unruled_scan, relate_by_keys
 from onedoor.runtime.concurrency import gather_or_cancel
 from onedoor.spi.operators import compile_predicate
-from onedoor.spi.predicates import ALWAYS_TRUE, Exists, Row, iterate_leaves, transform_predicate
+from onedoor.spi.predicates import ALWAYS_TRUE, Exists, Row, iterate_leaves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +66,7 @@ class RowAccess:
 
         Rows that it leads to are as they are now. Raises ConnectorError.
         """
-        rule = _relate_by_keys(build_row_filter(self.catalog, mapping), mapping.source)
+        rule = relate_by_keys(build_row_filter(self.catalog, mapping), mapping.source)
         semi_joins = [leaf for leaf in iterate_leaves(rule) if isinstance(leaf, SemiJoinFilter)]
         keys = [tuple(row.get(column) for column in semi_join.outer_columns) for semi_join in semi_joins]
         matches = await gather_or_cancel(
@@ -81,19 +80,6 @@ class RowAccess:
 
 def _without_nulls(key: Row) -> Sequence[Row]:
     return () if None in key else (key,)
-
-
-def _relate_by_keys(rule: PlannedPredicate, source: str) -> PlannedPredicate:
-    """Return the rule with each Exists as a semi-join, whose keys can be looked up for a row that is not there yet."""
-
-    def relate(leaf: PlannedPredicate) -> PlannedPredicate:
-        if not isinstance(leaf, Exists):
-            return leaf
-        inner_scan = build_distinct_scan(source, leaf.collection, leaf.inner_columns, leaf.filter)
-        return SemiJoinFilter(leaf.outer_columns, inner_scan)
-
-    related: PlannedPredicate = transform_predicate(rule, relate)
-    return related
 
 
 async def open_row_access(engine: QueryEngine, principal: Principal) -> RowAccess:

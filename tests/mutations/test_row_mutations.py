@@ -43,6 +43,8 @@ async def test_a_change_is_in_its_source_and_in_the_history(world: World) -> Non
         "row_id": 7,
         "before_id": None,
         "after_id": f"{acted.row_id}.after",
+        **{f"before.{column}": None for column in row},
+        **{f"after.{column}": value for column, value in row.items()},
     }
     assert await world.read_history("Account.values") == [{**row, "values_id": f"{acted.row_id}.after"}]
     assert world.published == [("Account", "7", acted.row_id)]

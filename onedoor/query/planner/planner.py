@@ -185,7 +185,7 @@ def _plan_single_row(catalog: Catalog, decisions: Decisions, field: SelectedFiel
     mapping = catalog.mappings[join_keys.target_type]
     row_fields = _list_allowed_fields(field.children_by_type[join_keys.target_type], decisions)
     columns = tuple(dict.fromkeys((*_collect_columns(mapping, row_fields), *join_keys.key_columns)))
-    is_own_change = mapping.is_change and field.parent_type == MUTATION_ROOT
+    is_own_change = mapping.change_of is not None and field.parent_type == MUTATION_ROOT
     logical = (
         build_unruled_scan(mapping, columns=columns, key_columns=join_keys.key_columns)
         if is_own_change

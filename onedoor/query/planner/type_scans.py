@@ -5,12 +5,19 @@ filter: it is pushed down, estimated and finished like any other, before keys ar
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from onedoor.model.catalog import Catalog
 from onedoor.model.constant_columns import may_match, simplify_parts
-from onedoor.model.mapping import Lookup, Relationship, TypeMapping
+from onedoor.model.mapping import (
+    CHANGE_SIDES,
+    Lookup,
+    Relationship,
+    TypeMapping,
+    name_side_column,
+    name_side_id,
+)
 from onedoor.model.names import (
     NoSuchId,
     get_capabilities,
@@ -38,7 +45,7 @@ from onedoor.query.planner.nodes import (
     build_distinct_scan,
 )
 from onedoor.spi.capabilities import ValueType
-from onedoor.spi.predicates import ALWAYS_FALSE, ALWAYS_TRUE, And, Exists, Op, Or
+from onedoor.spi.predicates import ALWAYS_FALSE, ALWAYS_TRUE, And, Comparison, Exists, Op, Or, transform_predicate
 from onedoor.spi.text_types import TextType
 
 
@@ -129,7 +136,50 @@ def build_row_filter(catalog: Catalog, mapping: TypeMapping) -> PlannedPredicate
     rules = select_rules(mapping.rows, catalog.reader_groups)
     if isinstance(rules, AllRows):
         return ALWAYS_TRUE
+    if mapping.change_of is not None:
+        return _build_change_filter(catalog, mapping, catalog.mappings[mapping.change_of])
     return _combine(Or, [_compile_conditions(catalog, mapping, rule) for rule in rules])
+
+
+def _build_change_filter(catalog: Catalog, mapping: TypeMapping, changed: TypeMapping) -> PlannedPredicate:
+    """Return the filter that holds for changes of rows that are seen now, and were before and after each change.
+
+    The row before or after may be that of a former row with the same id. What a rule looks at through links is as it
+    is now.
+    """
+    rule = build_row_filter(catalog, changed)
+    links = [link for link in mapping.relationships.values() if link.to == changed.type]
+    now = [_build_exists(mapping, link, changed, rule) for link in links if rule != ALWAYS_FALSE]
+    sides = [
+        Or((Comparison(name_side_id(side), Op.IS_NULL, True), relate_by_keys(rule, changed.source, side)))
+        for side in CHANGE_SIDES
+    ]
+    return _combine(And, [*now, *sides]) if now else ALWAYS_FALSE
+
+
+def relate_by_keys(rule: PlannedPredicate, source: str, side: str | None = None) -> PlannedPredicate:
+    """Return a rule for rows that are in no source: each Exists is a semi-join, whose keys can be looked up.
+
+    With a side, it is one for changes, by what their rows held there.
+    """
+
+    def name_columns(columns: tuple[str, ...]) -> tuple[str, ...]:
+        return columns if side is None else tuple(name_side_column(side, column) for column in columns)
+
+    def relate(leaf: PlannedPredicate) -> PlannedPredicate:
+        match leaf:
+            case Exists():
+                inner_scan = build_distinct_scan(source, leaf.collection, leaf.inner_columns, leaf.filter)
+                return SemiJoinFilter(name_columns(leaf.outer_columns), inner_scan)
+            case SemiJoinFilter():
+                return SemiJoinFilter(name_columns(leaf.outer_columns), leaf.inner_scan) if side else leaf
+            case Comparison():
+                return replace(leaf, column=name_columns((leaf.column,))[0])
+            case _:
+                return leaf
+
+    related: PlannedPredicate = transform_predicate(rule, relate)
+    return related
 
 
 def _combine(connective: type[And] | type[Or], parts: Sequence[PlannedPredicate]) -> PlannedPredicate:

@@ -12,12 +12,17 @@ import pytest_asyncio
 from auth.authentication import Principal
 from onedoor.connectors.uploads import UploadAction
 from onedoor.errors import ConnectorError, ErrorCode
-from onedoor.mapping import Relationship
+from onedoor.mapping import ALL_ROWS, Compared, Op, Relationship, attribute
 from onedoor.model.catalog import ActionCall
-from onedoor.mutations.context import MutationContext
-from onedoor.mutations.row_access import check_row_access
+from onedoor.mutations.context import MutationContext, number_steps
+from onedoor.mutations.history import HISTORY_CONNECTOR
+from onedoor.mutations.row_access import check_dry_run, check_row_access
 from onedoor.query.context import GraphQLRequest
 from onedoor.query.engine import execute
+from onedoor.query.executor.scan import execute_scan
+from onedoor.query.planner.pushdown import plan_scan
+from onedoor.query.planner.type_scans import build_type_scan
+from onedoor.query.visible_rows import open_row_access
 from onedoor.spi.connector import ChangeKind, ChangeRejected, RowChange
 from tests import acme
 from tests.query.rules.world import ACCOUNT, DEAL, DESK, STAFF, VENDOR, World, open_world, person
@@ -112,11 +117,97 @@ async def test_the_history_of_a_hidden_row_is_hidden(world: World) -> None:
     assert (await world.ask(STAFF, "{ accountChanges { totalCount } }")).data == {"accountChanges": {"totalCount": 2}}
 
 
-async def test_the_history_is_that_of_rows_that_are_seen_now(world: World) -> None:
+CHANGES = "{ accountChanges { totalCount } accounts { nodes { id history { totalCount nodes { before { name } } } } } }"
+
+
+async def count_changes(world: World, *people: Principal) -> list[int]:
+    """Count the changes that each of them sees, which are the same in the list and at the rows."""
+    counts = []
+    for who in people:
+        data = (await world.ask(who, CHANGES)).data or {}
+        at_rows = sum(row["history"]["totalCount"] for row in data["accounts"]["nodes"])
+        shown = sum(len(row["history"]["nodes"]) for row in data["accounts"]["nodes"])
+        assert (at_rows, shown) in [(data["accountChanges"]["totalCount"],) * 2, (0, 0)]
+        counts.append(data["accountChanges"]["totalCount"])
+    return counts
+
+
+async def test_a_change_is_seen_by_those_who_see_the_row_before_after_and_now(world: World) -> None:
+    both = person("vendor", region="EU US")
+    seen = []
+    for given in ('name: "Eve"', 'region: "US"', 'name: "Ida"', 'region: "EU"', 'name: "Ann"'):
+        await mutate(world, STAFF, "updateAccount", f'id: "1", {given}')
+        seen.append(await count_changes(world, VENDOR, AMERICAN, both, STAFF))
+    assert seen == [[1, 0, 1, 1], [0, 0, 2, 2], [0, 1, 3, 3], [1, 0, 4, 4], [2, 0, 5, 5]]
+
+
+async def test_a_new_row_shows_no_change_of_a_hidden_one_that_had_its_id(world: World) -> None:
+    await mutate(world, STAFF, "updateDeal", 'id: "11", accountId: null')
+    await mutate(world, STAFF, "updateAccount", 'id: "2", name: "Eve"')
+    await mutate(world, STAFF, "deleteAccount", 'id: "2"')
+    assert await count_changes(world, VENDOR, AMERICAN, STAFF) == [0, 0, 2]
+    await mutate(world, VENDOR, "createAccount", 'id: "2", region: "EU"')
+    assert await count_changes(world, VENDOR, AMERICAN, STAFF) == [1, 0, 3]
+
+
+async def test_a_change_is_judged_by_what_its_rows_led_to_and_by_the_other_rows_as_they_are(world: World) -> None:
+    rules = {"staff": ALL_ROWS, "vendor": {"account": {"region": attribute("region")}}, "desk": ALL_ROWS}
+    history = replace(world.engine.catalog.mappings["AccountChange"], rows=rules)
+    deal = replace(DEAL, rows=rules)
+    changes = replace(
+        history,
+        type="DealChange",
+        collection="Deal",
+        change_of="Deal",
+        relationships={"deal": Relationship(to="Deal", local="row_id", remote="id")},
+    )
+    catalog = replace(
+        world.engine.catalog, mappings={**world.engine.catalog.mappings, "Deal": deal, "DealChange": changes}
+    )
+    for given in ('title: "a"', "accountId: 2", 'title: "b"', "accountId: 4", 'title: "c"'):
+        await mutate(world, STAFF, "updateDeal", f'id: "10", {given}')
+    access = await open_row_access(acme.open_engine(catalog), VENDOR)
+    scan = build_type_scan(access.catalog, changes, columns=("after.title",))
+    connector = access.state.get_connector(HISTORY_CONNECTOR)
+    result = await execute_scan(access.state, plan_scan(connector, scan), None)
+    titles = result.columns.index("after.title")
+    assert [row[titles] for row in result.rows] == ["a", "c"]
+
+
+async def test_a_repeated_request_does_not_show_a_change_that_has_left_sight(world: World) -> None:
+    given = 'id: "1", name: "Eve", idempotencyKey: "K"'
+    shows = "row after { name }"
+    assert await mutate(world, VENDOR, "updateAccount", given, shows) == {"row": "1", "after": {"name": "Eve"}}
+    assert await mutate(world, VENDOR, "updateAccount", given, shows) == {"row": "1", "after": {"name": "Eve"}}
     await mutate(world, STAFF, "updateAccount", 'id: "1", region: "US"')
-    text = "{ accountChanges { totalCount } }"
-    assert (await world.ask(VENDOR, text)).data == {"accountChanges": {"totalCount": 0}}
-    assert (await world.ask(AMERICAN, text)).data == {"accountChanges": {"totalCount": 1}}
+    assert await mutate(world, VENDOR, "updateAccount", given, shows) is None
+    await mutate(world, STAFF, "updateAccount", 'id: "1", region: "EU"')
+    assert await mutate(world, VENDOR, "updateAccount", given, shows) == {"row": "1", "after": {"name": "Eve"}}
+
+
+async def test_a_repeated_deletion_shows_the_row_that_it_deleted(world: World) -> None:
+    await mutate(world, STAFF, "updateDeal", 'id: "14", accountId: null')
+    given = 'id: "4", idempotencyKey: "K"'
+    for _ in range(2):
+        assert await mutate(world, VENDOR, "deleteAccount", given, "before { name }") == {"before": {"name": "Dan"}}
+    await mutate(world, STAFF, "createAccount", 'id: "4", region: "US"')
+    assert await mutate(world, VENDOR, "deleteAccount", given, "before { name }") is None
+
+
+async def test_a_deletion_is_not_tried_where_hidden_rows_may_refer_to_its_row(world: World) -> None:
+    rules = {"staff": ALL_ROWS, "desk": ALL_ROWS, "vendor": {"amount": Compared(Op.GT, 3)}}
+    deal = replace(DEAL, rows=rules)
+    catalog = replace(world.engine.catalog, mappings={**world.engine.catalog.mappings, "Deal": deal})
+    context = replace(world.mutations, engine=acme.open_engine(catalog), catalog=catalog)
+    for who, expected in ((VENDOR, ErrorCode.FORBIDDEN), (STAFF, None)):
+        for step in ("deleteAccount", "updateAccount"):
+            execution: Any = SimpleNamespace(context=context, saga=context.sagas[step], principal=who)
+            code = None
+            try:
+                await check_dry_run(execution, number_steps(context.sagas[step]))
+            except ChangeRejected as rejection:
+                code = rejection.code
+            assert code == (expected if step == "deleteAccount" else None)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,6 @@ DERIVED = {
     "onedoor/query/planner/explain.py",  # these two of a filter that holds the rule already
     "onedoor/query/executor/dynamic_filter.py",
     "onedoor/query/planner/bind.py",  # an Exists of another, bound
-    "onedoor/query/visible_rows.py",  # the rule itself
     "onedoor/query/planner/type_scans.py",
 }
 

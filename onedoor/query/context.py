@@ -370,6 +370,17 @@ class ReaderSet(dict[str, Reader]):
         return readers[name]
 
 
+class OverlaidReaders(dict[str, Reader]):
+    """Read some sources through readers of their own, and the rest through those of the request."""
+
+    def __init__(self, base: Mapping[str, Reader], overlay: Mapping[str, Reader]) -> None:
+        super().__init__(overlay)
+        self._base = base
+
+    def __missing__(self, name: str) -> Reader:
+        return self._base[name]
+
+
 def build_personal_reader(engine: QueryEngine, name: str, connector: Connector) -> Reader:
     """Build a reader of a connector that one request has for itself: nothing is cached."""
     return Reader(

@@ -31,6 +31,7 @@ from onedoor.query.context import (
     CachedPlan,
     ExecutionResult,
     GraphQLRequest,
+    OverlaidReaders,
     PlanMode,
     PreparedOperation,
     PrincipalView,
@@ -87,7 +88,7 @@ from onedoor.runtime import call_context
 from onedoor.runtime.call_context import CallContext, Waiter, build_call_context
 from onedoor.runtime.concurrency import NEVER, Deadline
 from onedoor.runtime.fair_cache import FairCache
-from onedoor.runtime.row_cache import Reader, utc_now
+from onedoor.runtime.row_cache import utc_now
 
 CLAIM_MUTATION = "claimKey"
 
@@ -435,7 +436,7 @@ class Execution:
             return {branch.field.number: build_empty_result(branch)}
         variables = {**state.bound_plan.variables, get_result_id_variable(branch.field): action.row_id}
         state.bound_plan = replace(state.bound_plan, variables=variables)
-        state.readers = _OverlaidReaders(
+        state.readers = OverlaidReaders(
             state.readers,
             {name: build_personal_reader(self.engine, name, source) for name, source in action.connectors.items()},
         )
@@ -590,14 +591,3 @@ def _resolve_variables(
     check_list_sizes(values, catalog.limits.in_max)
     coerced = coerce_variables(view.schema, prepared.operation, values)
     return coerced.values, plan_cache_key(dict(coerced.parameterized))
-
-
-class _OverlaidReaders(dict[str, Reader]):
-    """Read some sources through readers of their own, and the rest through those of the request."""
-
-    def __init__(self, base: Mapping[str, Reader], overlay: Mapping[str, Reader]) -> None:
-        super().__init__(overlay)
-        self._base = base
-
-    def __missing__(self, name: str) -> Reader:
-        return self._base[name]

@@ -8,7 +8,6 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import cache, partial
 from importlib import import_module
 from ipaddress import ip_address
@@ -23,7 +22,7 @@ from auth.grant_store import GrantChecker, GrantStore
 from onedoor.administration.actions import ACTS, build_administration_actions, build_administration_search
 from onedoor.administration.directory_actions import build_directory_actions
 from onedoor.administration.grants import GRANT_ACTS, settle_periodically
-from onedoor.audit.log import open_audit_log
+from onedoor.audit.log import Rotation, open_audit_log
 from onedoor.audit.record import derive_redaction_key
 from onedoor.company import Company, CompanySchema, build_company_schema, load_company
 from onedoor.config import IntrospectionMode, Settings, SourceSettings, load_settings, parse_options
@@ -76,6 +75,7 @@ from onedoor.model.reader import allow_all_rows
 from onedoor.mutations.context import build_mutation_context
 from onedoor.mutations.history import HISTORY_CONNECTOR, HistoryConnector, build_tracked_types
 from onedoor.mutations.ledger import Ledger
+from onedoor.mutations.ledger_retention import build_retention_sweep, run_retention
 from onedoor.mutations.record_recovery import (
     RecordRecovery,
     build_job_search,
@@ -110,6 +110,8 @@ CONFIG_VARIABLE, COMPANY_VARIABLE = "ONEDOOR_CONFIG", "ONEDOOR_COMPANY"
 SETTINGS_FILE = "onedoor.toml"
 
 CONNECT_ATTEMPTS = 5
+
+SECONDS_AN_HOUR = 3_600
 
 GRAPHQL_PATHS = ("/graphql", "/graphql/")
 
@@ -271,7 +273,10 @@ async def open_app(settings: Settings, company: Company, *, start_jobs: bool = F
         sealing = open_sealing(settings.records.checkpoints)
         if sealing is None and not is_loopback(settings.server.host):
             log.warning("the audit log has no checkpoints: nobody can prove later that its end, or a file, was cut off")
-        audit_log = open_audit_log(settings.records.folder, datetime.now(UTC), sealing=sealing)
+        rotation = Rotation(
+            max_bytes=settings.records.rotate_bytes, max_seconds=settings.records.rotate_hours * SECONDS_AN_HOUR
+        )
+        audit_log = open_audit_log(settings.records.folder, sealing=sealing, rotation=rotation)
         stack.push_async_callback(asyncio.to_thread, audit_log.close)
         job_database = JobDatabase(metadata=database)
         stack.callback(job_database.close)
@@ -378,6 +383,8 @@ async def open_app(settings: Settings, company: Company, *, start_jobs: bool = F
             ),
         )
         stack.push_async_callback(cancel_task, asyncio.create_task(run_record_recovery(records)))
+        sweep = build_retention_sweep(settings.records, sealing, audit_log, database)
+        stack.push_async_callback(cancel_task, asyncio.create_task(run_retention(sweep)))
         app_state = AppState(
             executor=executor,
             authenticator=authenticator,
@@ -386,7 +393,7 @@ async def open_app(settings: Settings, company: Company, *, start_jobs: bool = F
             documents=open_persisted_documents(settings.documents),
             pubsub=pubsub,
             job_runtime=job_runtime,
-            health=HealthCheck(connectors, audit_log.checkpointer),
+            health=HealthCheck(connectors, audit_log),
             export_store=export_store,
             scim=open_scim(settings.directory, database, company.groups),
             sign_in=open_sign_in(settings.directory, database, company.groups),
@@ -407,7 +414,7 @@ async def open_app(settings: Settings, company: Company, *, start_jobs: bool = F
 
 def list_private_files(settings: Settings) -> list[Path]:
     """List what is there already of the files of records and the folder of exports."""
-    return [*settings.records.folder.glob("*.jsonl"), settings.exports.folder]
+    return [*settings.records.folder.glob("*.jsonl*"), settings.exports.folder]
 
 
 def build_catalog(

@@ -38,6 +38,9 @@ COLUMN_SETTING = re.compile(r"sources\.[^.]+\.collections\..+\.(?:columns|keys|f
 
 PEPPER_CHARACTERS_MIN = 32
 
+KEEP_DAYS_MIN = 30
+"""So long a client may come again with the idempotency key of a change, at the least."""
+
 BUDGET_MAX = 10**12
 """The most of any unit a minute, so that a minute of it can be counted exactly."""
 
@@ -487,6 +490,11 @@ def validate_settings(settings: Settings) -> Settings:
         for name in ("interval_seconds", "compare_seconds", "page_size", "timeout_seconds"):
             if not getattr(settings.directory.ldap, name) > 0:
                 raise ConfigurationError(f"`directory.ldap.{name}` must be more than 0")
+    for name in ("rotate_bytes", "rotate_hours"):
+        if not getattr(settings.records, name) > 0:
+            raise ConfigurationError(f"`records.{name}` must be more than 0")
+    if settings.records.keep_days is not None and not settings.records.keep_days >= KEEP_DAYS_MIN:
+        raise ConfigurationError(f"`records.keep_days` must be {KEEP_DAYS_MIN} or more")
     if not settings.exports.kept_days > 1:
         raise ConfigurationError("`exports.kept_days` must be more than 1")
     for name in ("automatic", "automatic_bytes"):

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import Any, Protocol
 
 from onedoor.audit.checkpoints import (
@@ -95,6 +95,7 @@ class Checkpointer:
         self._publishers = [Publisher(store) for store in sealing.stores]
         self._is_signing_failing = False
         self._closing = Event()
+        self._end_lock, self._has_ended = Lock(), False
         self._thread = Thread(target=self._run, name="onedoor-checkpoints", daemon=True)
         self._thread.start()
 
@@ -105,6 +106,12 @@ class Checkpointer:
 
     def write_statement(self, kind: StatementKind, content: Mapping[str, Any]) -> None:
         """Sign a statement, write it to the log and have it published. Raises SigningFailed, OSError."""
+        with self._end_lock:
+            if self._has_ended:
+                raise SigningFailed("the file has ended: try again")
+            self._write_statement(kind, content)
+
+    def _write_statement(self, kind: StatementKind, content: Mapping[str, Any]) -> None:
         statement = sign_statement(self._sealing.signer, kind, content)
         self._chain.write([statement.to_body()])
         for publisher in self._publishers:
@@ -114,6 +121,8 @@ class Checkpointer:
         """Seal the end of the file, to which nobody else writes any more, and publish what waits, tried once."""
         self._closing.set()
         self._thread.join()
+        with self._end_lock:
+            self._has_ended = True
         if self._seal_unsigned():
             self._take_checkpoint(end=True)
             self._seal_unsigned()
@@ -144,7 +153,7 @@ class Checkpointer:
         if self._unsigned is None:
             return True
         try:
-            self.write_statement(StatementKind.CHECKPOINT, self._unsigned.to_json())
+            self._write_statement(StatementKind.CHECKPOINT, self._unsigned.to_json())
         except (SigningFailed, OSError) as error:
             if not self._is_signing_failing:
                 reason = error if isinstance(error, SigningFailed) else f"it cannot be written: {error.strerror}"

@@ -34,7 +34,7 @@ def hold_abandoned_files(folder: Path) -> Iterator[Sequence[Path]]:
     """Yield the files whose process has ended and that are not marked closed; meanwhile no other process has them."""
     with ExitStack() as stack:
         marked = {path.name for path in folder.glob(f"*{CLOSED_SUFFIX}")}
-        unmarked = [path for path in reader.list_log_files(folder) if path.name + CLOSED_SUFFIX not in marked]
+        unmarked = [path for path in sorted(folder.glob("*.jsonl")) if path.name + CLOSED_SUFFIX not in marked]
         yield [path for path in unmarked if _lock_file(path, stack)]
 
 

@@ -1,6 +1,7 @@
 """Write the append-only, hash-chained audit log: a record is durable before its request is answered."""
 
 import asyncio
+import errno
 import fcntl
 import os
 import re
@@ -8,9 +9,10 @@ from asyncio import AbstractEventLoop, Future
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock, Thread
@@ -94,9 +96,20 @@ class ChainedFile:
     def __init__(self, file: int, header: bytes, disk: DiskOps) -> None:
         """Make the header durable in an empty file, open to append."""
         self._file, self._disk, self._end, self._torn = file, disk, 0, False
-        self._lock, self._tree = Lock(), MerkleTree()
+        self._lock, self._tree, self._is_closed = Lock(), MerkleTree(), False
         self._line_count, self.record_count = 0, 0
         self._write_durably([header])
+
+    @property
+    def size(self) -> int:
+        """The bytes of its durable lines."""
+        return self._end
+
+    def close(self) -> None:
+        """Close the file; whoever still writes to it fails, as another file may soon have its number."""
+        with self._lock:
+            self._is_closed = True
+            os.close(self._file)
 
     def take_state(self) -> ChainState:
         """Return how far the file has come, and begin a new tree with the next line."""
@@ -113,6 +126,8 @@ class ChainedFile:
     def write(self, bodies: Sequence[bytes]) -> None:
         """Return when all are durable, after one sync. Raises OSError where none counts as written."""
         with self._lock:
+            if self._is_closed:
+                raise OSError(errno.EBADF, "the file is closed")
             self._append(bodies)
             self.record_count += sum(body.startswith(RECORD_START) for body in bodies)
 
@@ -159,6 +174,39 @@ class AuditLogUnavailable(OnedoorError):
     """A record could not be made durable, so the response to its request must not be sent."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rotation:
+    """When a file of the log is full, so that the next record begins another."""
+
+    max_bytes: int = 134_217_728
+    max_seconds: float = 86_400.0
+
+
+LOCK_SECONDS = 3_600.0
+"""How long a process keeps the lock on a file that was full: what began in it may end in the next one."""
+
+REOPEN_SECONDS = 60.0
+"""How long a full file is written on where the next one cannot be opened."""
+
+
+@dataclass(slots=True, kw_only=True)
+class OpenLogFile:
+    """A file that this process writes, and holds the lock on until it is closed."""
+
+    chained_file: ChainedFile
+    checkpointer: Checkpointer | None
+    opened_at: float = field(default_factory=monotonic)
+
+    def is_full(self, rotation: Rotation) -> bool:
+        age = monotonic() - self.opened_at
+        return self.chained_file.size >= rotation.max_bytes or age >= rotation.max_seconds
+
+    def seal_end(self) -> None:
+        """Seal the end; nobody writes to it any more."""
+        if self.checkpointer is not None:
+            self.checkpointer.close()
+
+
 class PendingLine(NamedTuple):
     """A record's line on its way to the disk, and the future to resolve then; None: nobody waits."""
 
@@ -169,15 +217,23 @@ class PendingLine(NamedTuple):
 class AuditLog:
     """The audit log of one process, written by a thread; `dropped` counts lost records that nobody waited for."""
 
-    def __init__(self, file: int, chained_file: ChainedFile, checkpointer: Checkpointer | None = None) -> None:
-        """Start the thread; `open_audit_log` opens the file and its chain."""
-        self._file, self._chained_file, self.checkpointer = file, chained_file, checkpointer
+    def __init__(self, open_next: Callable[[], OpenLogFile], rotation: Rotation) -> None:
+        """Open the first file, by `open_next`, and start the thread. Raises ConfigurationError."""
+        self._current, self._open_next, self._rotation = open_next(), open_next, rotation
+        self._full: list[tuple[float, OpenLogFile, Thread]] = []
+        """The files before this one whose locks are still held, since when they are full, and what seals them."""
+        self._reopen_at = 0.0
         self._waiting: SimpleQueue[PendingLine | None] = SimpleQueue()
         self._unawaited, self._closing = 0, False
         self._lock = Lock()
         self.dropped = 0
         self._thread = Thread(target=self._write_pending, name="onedoor-audit", daemon=True)
         self._thread.start()
+
+    @property
+    def checkpointer(self) -> Checkpointer | None:
+        """What seals the file that is written now; None: nothing does."""
+        return self._current.checkpointer
 
     async def append(self, record: AuditRecord) -> None:
         """Return when the record is durable; it is written even where the wait for it is cancelled.
@@ -218,9 +274,11 @@ class AuditLog:
             self._closing = True
             self._waiting.put(None)
         self._thread.join()
-        if self.checkpointer is not None:
-            self.checkpointer.close()
-        os.close(self._file)
+        self._current.seal_end()
+        self._current.chained_file.close()
+        for _, full, sealing in self._full:
+            sealing.join()
+            full.chained_file.close()
 
     def _write_pending(self) -> None:
         unwritten: list[PendingLine] = []
@@ -243,8 +301,10 @@ class AuditLog:
 
     def _write_batch(self, batch: list[PendingLine]) -> list[PendingLine]:
         """Write a batch, wake who waits for it, and return the lines to try again with the next batch."""
+        if self._current.is_full(self._rotation) and monotonic() >= self._reopen_at:
+            self._rotate()
         try:
-            self._chained_file.write([line.body for line in batch])
+            self._current.chained_file.write([line.body for line in batch])
         except Exception:  # whatever failed, nobody may wait for ever
             wake_waiters(batch, durable=False)
             return [line for line in batch if line.durable is None]
@@ -252,6 +312,22 @@ class AuditLog:
         with self._lock:
             self._unawaited -= sum(line.durable is None for line in batch)
         return []
+
+    def _rotate(self) -> None:
+        """Begin another file; the end of the full one is sealed in a thread, as that may wait for a second place."""
+        try:
+            following = self._open_next()
+        except ConfigurationError:  # its disk fails: the next record says so
+            self._reopen_at = monotonic() + REOPEN_SECONDS
+            return
+        full, self._current = self._current, following
+        sealing = Thread(target=full.seal_end, name="onedoor-audit-end", daemon=True)
+        sealing.start()
+        self._full.append((monotonic(), full, sealing))
+        for since, former, sealed in list(self._full):
+            if monotonic() - since >= LOCK_SECONDS and not sealed.is_alive():
+                former.chained_file.close()
+                self._full.remove((since, former, sealed))
 
 
 BUDGET_SECONDS = 60.0
@@ -285,9 +361,25 @@ class ByteBudget:
 
 
 def open_audit_log(
-    folder: Path, started: datetime, *, disk: DiskOps | None = None, sealing: Sealing | None = None
+    folder: Path,
+    started: datetime | None = None,
+    *,
+    disk: DiskOps | None = None,
+    sealing: Sealing | None = None,
+    rotation: Rotation | None = None,
 ) -> AuditLog:
-    """Open a new file `<start>-<pid>.jsonl` in an existing folder, sealed if it can be. Raises ConfigurationError."""
+    """Open the log of this process in an existing folder, sealed if it can be. Raises ConfigurationError.
+
+    `started` names its first file; the time names the others.
+    """
+    times = chain((started,) if started is not None else (), iter(lambda: datetime.now(UTC), None))
+    return AuditLog(
+        lambda: open_log_file(folder, next(times), disk=disk or DiskOps(), sealing=sealing), rotation or Rotation()
+    )
+
+
+def open_log_file(folder: Path, started: datetime, *, disk: DiskOps, sealing: Sealing | None) -> OpenLogFile:
+    """Open a new file `<start>-<pid>.jsonl`. Raises ConfigurationError."""
     path = folder / f"{started.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}-{os.getpid()}.jsonl"
     try:
         file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY, 0o600)
@@ -302,12 +394,13 @@ def open_audit_log(
             os.fchown(file, owner.st_uid, owner.st_gid)
         sealed_by = None if sealing is None else build_key_id(sealing.signer.public_key)
         header = build_header(format_timestamp(started), os.getpid(), sealed_by)
-        chained_file = ChainedFile(file, header, disk or DiskOps())
+        chained_file = ChainedFile(file, header, disk)
         sync_folder(folder)
     except OSError as reason:
         os.close(file)
         raise ConfigurationError(f"records cannot be kept in `{folder}`: its disk is full or failing") from reason
-    return AuditLog(file, chained_file, None if sealing is None else Checkpointer(chained_file, path, sealing))
+    checkpointer = None if sealing is None else Checkpointer(chained_file, path, sealing)
+    return OpenLogFile(chained_file=chained_file, checkpointer=checkpointer)
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,19 +1,24 @@
 """Read the records of the audit log."""
 
+import gzip
 import heapq
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from onedoor.audit import log
 from onedoor.audit.record import AuditOutcome
 from onedoor.errors import ConfigurationError
 
 RECORD_ID = re.compile(rb'\{"prev":"[0-9a-f]{64}","id":"([^"]*)"')
+
+COMPRESSED_SUFFIX = ".gz"
+"""Ends the name of a file that nobody writes any more and that was compressed."""
 
 BEGUN = b'"outcome":"begun"'
 
@@ -24,7 +29,7 @@ def read_records(folder: Path) -> Iterator[Mapping[str, Any]]:
     The lines of what changed something are one record, in the place of the first. A last line torn by a crash is left
     out: its request was never answered. Other flaws are left to `verification`.
     """
-    sizes = {path: path.stat().st_size for path in list_log_files(folder)}
+    sizes = {path: measure_file(path) for path in list_log_files(folder)}
     begun = {id for path, end in sizes.items() for id in find_begun_ids(path, end)}
     lines = collect_lines(sizes, begun)
     for record in heapq.merge(*(read_file_records(path, end) for path, end in sizes.items()), key=itemgetter("time")):
@@ -91,7 +96,36 @@ def list_log_files(folder: Path) -> list[Path]:
     """List the files of a folder, oldest first: a name begins with the time of its start. Raises ConfigurationError."""
     if not folder.is_dir():
         raise ConfigurationError(f"there is no folder `{folder}` to read records from")
-    return sorted(folder.glob("*.jsonl"))
+    files = {path.name: path for path in folder.glob("*.jsonl")}
+    compressed = {
+        path.name.removesuffix(COMPRESSED_SUFFIX): path for path in folder.glob(f"*.jsonl{COMPRESSED_SUFFIX}")
+    }
+    return [path for _, path in sorted({**files, **compressed}.items())]
+
+
+def get_log_name(path: Path) -> str:
+    """Return the name that a file has in its checkpoints, compressed or not."""
+    return path.name.removesuffix(COMPRESSED_SUFFIX)
+
+
+def measure_file(path: Path) -> int | None:
+    """Return how many bytes a file has, so that it is read no further; None: it does not grow any more."""
+    try:
+        return None if path.suffix == COMPRESSED_SUFFIX else path.stat().st_size
+    except FileNotFoundError:
+        return None
+
+
+@contextmanager
+def open_lines(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for its lines, also where it is compressed, or was a moment ago."""
+    compressed = path if path.suffix == COMPRESSED_SUFFIX else path.with_name(path.name + COMPRESSED_SUFFIX)
+    if path == compressed or (not path.exists() and compressed.exists()):
+        with gzip.open(compressed, "rb") as lines:
+            yield cast(BinaryIO, lines)
+    else:
+        with path.open("rb") as file:
+            yield file
 
 
 def read_file_records(path: Path, end: int | None = None) -> Iterator[dict[str, Any]]:
@@ -105,7 +139,7 @@ def read_file_records(path: Path, end: int | None = None) -> Iterator[dict[str, 
 def read_whole_lines(path: Path, end: int | None = None) -> Iterator[bytes]:
     """Yield the lines of a file that were written to their end, without their line ends; none that go past `end`."""
     position = 0
-    with path.open("rb") as file:
+    with open_lines(path) as file:
         for line in file:
             position += len(line)
             if line.endswith(b"\n") and (end is None or position <= end):

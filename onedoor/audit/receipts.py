@@ -7,13 +7,14 @@ line that is shown in a receipt; of the rest of the line, and of all other lines
 import json
 import mmap
 import re
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
+from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 
@@ -37,6 +38,10 @@ COUNTED_BYTES = 1 << 20
 """How much of a file is searched for line ends at once."""
 
 CHECKPOINT_MEMBER = f'"{StatementKind.CHECKPOINT}":'.encode()
+
+
+Content: TypeAlias = mmap.mmap | bytes
+"""A file of the log."""
 
 
 class ReceiptRefused(OnedoorError):
@@ -73,11 +78,21 @@ def find_receipt(folder: Path, record_id: str) -> AnswerReceipt | None:
     time = decode_record_time(record_id)
     for path in reader.list_log_files(folder):
         if _may_hold(path, time):
-            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            with _open_content(path) as content:
                 start = _find_answer(content, record_id)
                 if start is not None:
                     return _build_receipt(content, start)
     return None
+
+
+@contextmanager
+def _open_content(path: Path) -> Iterator[Content]:
+    with reader.open_lines(path) as file:
+        if isinstance(file, BufferedReader):
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                yield content
+        else:
+            yield file.read()
 
 
 def _may_hold(path: Path, time: datetime) -> bool:
@@ -86,7 +101,7 @@ def _may_hold(path: Path, time: datetime) -> bool:
     return state.st_size > 0 and path.name <= f"{time:%Y%m%dT%H%M%S.%fZ}~" and state.st_mtime >= int(time.timestamp())
 
 
-def _find_answer(content: mmap.mmap, record_id: str) -> int | None:
+def _find_answer(content: Content, record_id: str) -> int | None:
     """Return where the line of a record begins that says what was answered."""
     member, found = f'"id":"{record_id}"'.encode(), -1
     while (found := content.find(member, found + 1)) >= 0:
@@ -98,7 +113,7 @@ def _find_answer(content: mmap.mmap, record_id: str) -> int | None:
     return None
 
 
-def _build_receipt(content: mmap.mmap, start: int) -> AnswerReceipt:
+def _build_receipt(content: Content, start: int) -> AnswerReceipt:
     shown, rest = split_line(content[start : content.find(b"\n", start)])
     record = orjson.loads(shown + b"}")
     number = _count_lines(content, start) + 1
@@ -114,11 +129,11 @@ def _build_receipt(content: mmap.mmap, start: int) -> AnswerReceipt:
     )
 
 
-def _count_lines(content: mmap.mmap, end: int) -> int:
+def _count_lines(content: Content, end: int) -> int:
     return sum(content[place : min(place + COUNTED_BYTES, end)].count(b"\n") for place in range(0, end, COUNTED_BYTES))
 
 
-def _find_proof(content: mmap.mmap, start: int, number: int) -> Mapping[str, Any]:
+def _find_proof(content: Content, start: int, number: int) -> Mapping[str, Any]:
     """Return the path of a line and the checkpoint that covers it, if there is one yet."""
     found = _find_checkpoint(content, start, number)
     if found is None:
@@ -143,7 +158,7 @@ def _find_proof(content: mmap.mmap, start: int, number: int) -> Mapping[str, Any
     }
 
 
-def _find_checkpoint(content: mmap.mmap, start: int, number: int) -> tuple[bytes, Checkpoint] | None:
+def _find_checkpoint(content: Content, start: int, number: int) -> tuple[bytes, Checkpoint] | None:
     """Return the checkpoint that covers a line, as it was signed and parsed."""
     found = start
     while (found := content.find(CHECKPOINT_MEMBER, found + 1)) >= 0:

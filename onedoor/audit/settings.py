@@ -65,3 +65,13 @@ class RecordsSettings:
     folder: Path = Path("records/journal")
     """The folder of the audit log, which must exist."""
     checkpoints: CheckpointSettings | None = None
+    rotate_bytes: int = 134_217_728
+    """The size from which a process begins another file."""
+    rotate_hours: float = 24.0
+    """The age at which it begins another file."""
+    compress: bool = True
+    """Whether files are compressed once their process writes them no more."""
+    keep_days: float | None = None
+    """How long records and the history of changes are kept; without it, for ever. It needs a key."""
+    holds: tuple[str, ...] = ()
+    """What is kept longer: `person:ID`, or a period as `2026-01-01..2026-04-01`."""

@@ -1,12 +1,13 @@
 """Verify an audit log: its chains, its checkpoints, and whether all is there that its second place knows of."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from onedoor.audit import log, reader
 from onedoor.audit.checkpointer import is_held
@@ -58,6 +59,8 @@ class VerificationResult:
     sealed: int = 0
     open_files: int = 0
     """How many of the files a process still writes."""
+    deleted: int = 0
+    """How many files were deleted, as a signed record says."""
     findings: Sequence[Finding] = ()
 
     @property
@@ -90,7 +93,8 @@ class FileCheck:
     sealed_by: str | None = None
     checkpoints: list[tuple[int, SignedStatement, Checkpoint]] = field(default_factory=list)
     """By line."""
-    rotations: list[tuple[int, SignedStatement]] = field(default_factory=list)
+    statements: list[tuple[int, SignedStatement]] = field(default_factory=list)
+    """Those that are no checkpoints."""
     covered: int = 0
     """How many lines the checkpoints cover."""
     digests: list[str] = field(default_factory=list)
@@ -116,7 +120,9 @@ def verify_folder(
     Raises ConfigurationError where there is no folder.
     """
     files = [
-        LogFile(name=path.name, read_lines=partial(reader.read_whole_lines, path), is_open=is_held(path))
+        LogFile(
+            name=reader.get_log_name(path), read_lines=partial(reader.read_whole_lines, path), is_open=is_held(path)
+        )
         for path in reader.list_log_files(folder)
     ]
     return verify_files(files, published, keys)
@@ -135,12 +141,15 @@ def verify_files(
         file.name: check_file(file, [checkpoint for _, checkpoint in published_by_file[file.name]]) for file in files
     }
     trusted = TrustedKeys(keys)
-    rotations = [statement for statement in published if statement.kind is StatementKind.ROTATION]
-    rotations += [statement for check in checks.values() for _, statement in check.rotations]
-    refused = trusted.follow_rotations({statement.text: statement for statement in rotations}.values())
+    others = [statement for statement in published if statement.kind is not StatementKind.CHECKPOINT]
+    others += [statement for check in checks.values() for _, statement in check.statements]
+    trusted.follow_rotations(
+        {statement.text: statement for statement in others if statement.kind is StatementKind.ROTATION}.values()
+    )
+    deletions = _collect_deletions(others, trusted)
     sealed_since = min((check.started for check in checks.values() if check.sealed_by), default=None)
     for check in checks.values():
-        _check_signatures(check, trusted, refused)
+        _check_signatures(check, trusted)
         _check_end(check)
         if sealed_since is not None and check.sealed_by is None and not check.findings:
             if not check.lines:
@@ -156,13 +165,14 @@ def verify_files(
             findings.append(Finding(file=name, reason=reason, time=known[0][1].time))
         if valid and name in checks:
             findings += _compare(checks[name], valid)
-        elif valid:
+        elif valid and not _is_deleted(name, valid, deletions):
             findings.append(_describe_missing(name, [checkpoint for _, checkpoint in valid]))
     altered = {finding.file for finding in findings if finding.kind is FindingKind.ALTERED}
     return VerificationResult(
         files=sum(name not in altered for name in checks),
         records=sum(check.records for check in checks.values()),
         sealed=sum(_count_sealed(check) for check in checks.values() if trusted),
+        deleted=sum(name not in checks for name in deletions),
         open_files=sum(check.file.is_open for check in checks.values()),
         findings=tuple(sorted(findings, key=lambda finding: (finding.kind, finding.file, finding.line or 0))),
     )
@@ -247,11 +257,10 @@ def _check_statement(check: FileCheck, number: int, line: bytes) -> None:
         check.add("it is no signed statement", number)
         return
     check.last_time = str(statement.content["time"])
-    if statement.kind is StatementKind.ROTATION:
-        check.rotations.append((number, statement))
-    checkpoint = parse_checkpoint(statement)
     if statement.kind is not StatementKind.CHECKPOINT:
+        check.statements.append((number, statement))
         return
+    checkpoint = parse_checkpoint(statement)
     if checkpoint is None or not _covers(check, checkpoint):
         check.add("the checkpoint does not fit the lines before it", number)
         return
@@ -276,7 +285,7 @@ def _covers(check: FileCheck, checkpoint: Checkpoint) -> bool:
     )
 
 
-def _check_signatures(check: FileCheck, trusted: TrustedKeys, refused: Sequence[SignedStatement]) -> None:
+def _check_signatures(check: FileCheck, trusted: TrustedKeys) -> None:
     """Find statements that no trusted key signed; without keys nothing is proved, and nothing found."""
     if not trusted:
         return
@@ -284,10 +293,9 @@ def _check_signatures(check: FileCheck, trusted: TrustedKeys, refused: Sequence[
         if not trusted.vouch_for(statement):
             reason = f"the checkpoint is signed by no key that is trusted at its time (key {statement.content['key']})"
             check.findings.append(Finding(file=check.file.name, line=number, reason=reason, time=checkpoint.time))
-    refused_texts = {statement.text for statement in refused}
-    for number, statement in check.rotations:
-        if statement.text in refused_texts:
-            reason = "the new key is signed by no key that is trusted at its time"
+    for number, statement in check.statements:
+        if not trusted.vouch_for(statement):
+            reason = f"the {statement.kind} is signed by no key that is trusted at its time"
             time = statement.content["time"]
             check.findings.append(Finding(file=check.file.name, line=number, reason=reason, time=time))
 
@@ -334,6 +342,21 @@ def _find_time(check: FileCheck, number: int) -> str | None:
         if line == number:
             return read_time(content) or check.started
     return check.started
+
+
+def _collect_deletions(statements: Iterable[SignedStatement], trusted: TrustedKeys) -> Mapping[str, Mapping[str, Any]]:
+    """Return what is said of each file that was deleted by who may say so."""
+    said = (statement for statement in statements if statement.kind is StatementKind.DELETION)
+    contents = [statement.content for statement in said if not trusted or trusted.vouch_for(statement)]
+    return {content["file"]: content for content in contents if "file" in content}
+
+
+def _is_deleted(
+    name: str, published: Sequence[tuple[SignedStatement, Checkpoint]], deletions: Mapping[str, Mapping[str, Any]]
+) -> bool:
+    """Whether a file was deleted as it was when it was last sealed."""
+    last = max(published, key=lambda known: known[1].number)
+    return name in deletions and deletions[name].get("checkpoint") == last[0].to_body().decode()
 
 
 def _describe_missing(name: str, published: Sequence[Checkpoint]) -> Finding:

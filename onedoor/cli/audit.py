@@ -118,6 +118,7 @@ def _describe(result: VerificationResult) -> dict[str, object]:
     return {
         "files": result.files,
         "openFiles": result.open_files,
+        "deletedFiles": result.deleted,
         "records": result.records,
         "sealed": result.sealed,
         "unsealed": result.unsealed,
@@ -136,6 +137,8 @@ def _print(result: VerificationResult, *, has_keys: bool) -> None:
         click.echo(f"{result.unsealed} records after the last checkpoint are not sealed")
     else:
         click.echo("all of them are sealed by checkpoints")
+    if result.deleted:
+        click.echo(f"{result.deleted} files were deleted by the rules of retention, on record")
     for finding in result.findings:
         click.echo(_format_finding(finding), err=True)
 

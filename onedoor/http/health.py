@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 import orjson
 from fastapi import APIRouter, Request, Response
 
-from onedoor.audit.checkpointer import Checkpointer
+from onedoor.audit.log import AuditLog
 from onedoor.http.responses import ALL_METHODS, build_raw_response
 from onedoor.spi.connector import Connector
 
@@ -23,7 +23,8 @@ async def report_health(request: Request) -> Response:
     """Answer any method, as probes differ in theirs."""
     health: HealthCheck = request.state.app_state.health
     sources = {name: "up" if is_up else "down" for name, is_up in (await health.check_connectors()).items()}
-    checkpoints = {} if health.checkpointer is None else {"checkpoints": "up" if health.checkpointer.is_up else "down"}
+    checkpointer = None if health.audit_log is None else health.audit_log.checkpointer
+    checkpoints = {} if checkpointer is None else {"checkpoints": "up" if checkpointer.is_up else "down"}
     body = orjson.dumps({"alive": True, "ready": True, "sources": sources, **checkpoints})
     headers = ((b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()))
     return build_raw_response(200, headers, body)
@@ -32,9 +33,9 @@ async def report_health(request: Request) -> Response:
 class HealthCheck:
     """Pings the connectors, at most once every PING_MAX_AGE_SECONDS however many requests want to know."""
 
-    def __init__(self, connectors: Mapping[str, Connector], checkpointer: Checkpointer | None = None) -> None:
+    def __init__(self, connectors: Mapping[str, Connector], audit_log: AuditLog | None = None) -> None:
         self.connectors = connectors
-        self.checkpointer = checkpointer
+        self.audit_log = audit_log
         self.last_check: tuple[float, asyncio.Task[list[bool]]] | None = None
 
     async def check_connectors(self) -> dict[str, bool]:

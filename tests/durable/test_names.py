@@ -692,7 +692,9 @@ SETTINGS = [
         id="LimitsSection",
     ),
     pytest.param(ExportsSettings, "enabled folder kept_days", id="ExportsSection"),
-    pytest.param(RecordsSettings, "checkpoints folder", id="RecordsSection"),
+    pytest.param(
+        RecordsSettings, "checkpoints compress folder holds keep_days rotate_bytes rotate_hours", id="RecordsSection"
+    ),
     pytest.param(ServerSettings, "federation host introspection origins port sql_shown_to", id="ServerSection"),
     pytest.param(StateSettings, "pepper url", id="StateSection"),
     pytest.param(

@@ -9,17 +9,16 @@ import hmac
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from functools import partial
 from typing import Any
 
+from onedoor.mapping import ALL_ROWS
 from onedoor.model.masks import Bucket, Domain, KeyedHash, LastCharacters, Mask, Year
+from onedoor.model.row_rules import RowRules
 from tests.properties.access.rules import Reader
 from tests.properties.access.world import COMPUTED, Access
-from tests.properties.equality.measures import evaluate_term
 from tests.properties.equality.model import MODEL, ROOTS, SINGLES
 from tests.properties.equality.naive import data
-from tests.properties.equality.question import Field, Place, leaf
-from tests.properties.equality.rows import identity, key, sort_rows
+from tests.properties.equality.question import Field, Place, path
 from tests.properties.equality.world import World
 
 SECRET = b"a secret of the tests"
@@ -47,9 +46,11 @@ class Answer:
     """The fields of the root below which something is masked."""
 
 
-def answer(world: World, visible: World, access: Access, reader: Reader, fields: Sequence[Field]) -> Answer:
-    """What a reader is answered of a world, of which a part is visible to them."""
-    model = Model(world=world, visible=visible, access=access, reader=reader)
+def answer(visible: World, access: Access, reader: Reader, fields: Sequence[Field]) -> Answer | None:
+    """What a reader is answered of the part of a world that is visible to them; None: a cursor is refused."""
+    model = Model(access=access, reader=reader)
+    if model.names_foreign_cursor(fields, "Query", ""):
+        return None
     shown = data(visible, model.relieve(fields, "Query", ""))
     completed = model.complete(fields, "Query", "", shown, ())
     return Answer(data=completed, denials=tuple(model.denials.values()), masked=len(model.masked))
@@ -59,8 +60,6 @@ def answer(world: World, visible: World, access: Access, reader: Reader, fields:
 class Model:
     """`kind` is the type of rows that a field is about, `part` what of them: "" for a row itself."""
 
-    world: World
-    visible: World
     access: Access
     reader: Reader
     denials: dict[tuple[str, ...], Denial] = field(default_factory=dict)
@@ -73,29 +72,29 @@ class Model:
                 item,
                 name=COMPUTED.get((kind, item.name), item.name),
                 alias=item.key,
-                arguments=self.move_places(kind, item),
                 below=self.relieve(item.below, *step(kind, part, item)),
             )
             for item in fields
             if not self.list_reasons(kind, part, item)
         ]
 
-    def move_places(self, kind: str, item: Field) -> Mapping[str, Any]:
-        """Begin and end a page at a visible row where it would at a hidden one: at the nearest that is on the page."""
-        moved = dict(item.arguments)
-        for side in moved.keys() & {"after", "before"}:
-            to = ROOTS[item.name] if kind == "Query" else MODEL[kind].links[item.name].to
-            seen = {identity(to, row) for row in self.visible.rows[to]}
-            terms = [
-                (partial(evaluate_term, self.world, to, term), leaf(term) == "DESC")
-                for term in moved.get("orderBy", ())
-            ]
-            ids = [identity(to, row) for row in sort_rows(self.world.rows[to], [*terms, (partial(key, to), False)])]
-            at = ids.index(moved[side].id)
-            nearest = reversed(ids[: at + 1]) if side == "after" else ids[at:]
-            place = next((id for id in nearest if id in seen), None)
-            moved[side] = None if place is None else Place(place)
-        return {name: value for name, value in moved.items() if value is not None}
+    def names_foreign_cursor(self, fields: Sequence[Field], kind: str, part: str) -> bool:
+        """Whether a page is to begin or end where somebody found it who sees other rows."""
+        return any(
+            self.is_foreign(kind, item) or self.names_foreign_cursor(item.below, *step(kind, part, item))
+            for item in fields
+            if not self.list_reasons(kind, part, item)
+        )
+
+    def is_foreign(self, kind: str, item: Field) -> bool:
+        if not any(isinstance(value, Place) for value in item.arguments.values()):
+            return False
+        listed = ROOTS[item.name] if kind == "Query" else MODEL[kind].links[item.name].to
+        types = {listed, *(to for term in item.arguments.get("orderBy", ()) for to in list_types(listed, path(term)))}
+        return any(not self.sees_all(self.access.rows[to]) for to in types & self.access.rows.keys())
+
+    def sees_all(self, rules: RowRules) -> bool:
+        return any(rule is ALL_ROWS for group, rule in rules.items() if group in self.reader.groups)
 
     def complete(self, fields: Sequence[Field], kind: str, part: str, shown: Any, path: Path) -> Any:
         """Put a null where a field is denied, and the mask on what is masked."""
@@ -173,6 +172,15 @@ class Model:
         if name in MODEL[kind].links:
             rules.add(self.access.types[MODEL[kind].links[name].to])
         return frozenset(rule for rule in rules if not rule & self.reader.groups)
+
+
+def list_types(kind: str, names: Sequence[str]) -> Iterator[str]:
+    """The types that a path from a type goes through."""
+    for name in names:
+        if name not in MODEL[kind].links:
+            return
+        kind = MODEL[kind].links[name].to
+        yield kind
 
 
 def step(kind: str, part: str, item: Field) -> tuple[str, str]:

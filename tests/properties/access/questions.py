@@ -1,14 +1,12 @@
 """Draw small queries of a world, each of one field of the root."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from tests.properties.access.world import COMPUTED
 from tests.properties.equality.arguments import Arguments
 from tests.properties.equality.draw import ODDS, Draw
-from tests.properties.equality.model import MODEL
-from tests.properties.equality.question import Field
+from tests.properties.equality.question import Field, Place
 from tests.properties.equality.world import World
 
 DEEPEST = 2
@@ -33,10 +31,13 @@ class Questions(Draw):
     def links(self, kind: str, depth: int) -> list[Field]:
         return super().links(kind, depth) if depth <= DEEPEST else []
 
-    def connection(self, name: str, kind: str, rows: Sequence[Mapping[str, Any]], depth: int) -> Field:
-        """A list that begins or ends at a row only where what it is sorted by is the same for everybody."""
-        field = super().connection(name, kind, rows, depth)
-        if all(term.keys().isdisjoint(MODEL[kind].links) for term in field.arguments.get("orderBy", ())):
-            return field
-        kept = {name: value for name, value in field.arguments.items() if name not in ("after", "before")}
-        return replace(field, arguments=kept, spoken={name: of for name, of in field.spoken.items() if name in kept})
+
+def leave_out_places(fields: Sequence[Field]) -> list[Field]:
+    """Begin and end no page at a row."""
+    return [leave_out_places_of(field) for field in fields]
+
+
+def leave_out_places_of(field: Field) -> Field:
+    kept = {name: value for name, value in field.arguments.items() if not isinstance(value, Place)}
+    spoken = {name: of for name, of in field.spoken.items() if name in kept}
+    return replace(field, arguments=kept, spoken=spoken, below=leave_out_places(field.below))

@@ -135,13 +135,14 @@ def load_app() -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """Someone in one group and in `everyone`, with a question worth asking: an employee of Acme, or of a vendor."""
+    """Someone in a group and in `everyone`, with a question worth asking: an employee of Acme, or of a vendor."""
 
     group: str
     first_name: str
     last_name: str
     email: str
     question: str
+    other_groups: tuple[str, ...] = ()
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -177,6 +178,9 @@ QUESTIONS = {
     " { allowed fields { nodes { path allowed missing remedy } } } }",
 }
 
+OTHER_GROUPS = {"access-review": ("finance",)}
+"""By group of a person, the others they are in: who decides on access to `finance` is in it, too."""
+
 EMPLOYEES = employees(max(EMPLOYEE_NUMBERS.values()))
 
 VENDORS_PERSON = Person(
@@ -192,7 +196,14 @@ VENDORS_PERSON = Person(
 
 PEOPLE = (
     *(
-        Person(group=group, first_name=row[1], last_name=row[2], email=row[3], question=QUESTIONS[group])
+        Person(
+            group=group,
+            first_name=row[1],
+            last_name=row[2],
+            email=row[3],
+            question=QUESTIONS[group],
+            other_groups=OTHER_GROUPS.get(group, ()),
+        )
         for group, row in ((group, EMPLOYEES[number - 1]) for group, number in EMPLOYEE_NUMBERS.items())
     ),
     VENDORS_PERSON,
@@ -211,8 +222,8 @@ def keys(state: MetadataDatabase) -> Mapping[str, str]:
                 email=person.email,
                 attributes=person.attributes,
             )
-        if person.group != EVERYONE:
-            users.join_group(state, person.email, person.group)
+        groups = {person.group, *person.other_groups} - {EVERYONE}
+        users.join_group(state, person.email, *sorted(groups))
     for other in list_other_keys(state):
         api_keys.revoke_key(state, other)
     return {person.group: api_keys.create_demo_key(state, person.email, person.group).text for person in PEOPLE}

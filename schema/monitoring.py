@@ -69,7 +69,9 @@ class LogLine:
     time: datetime = strawberry.field(description="When it was logged.")
     service: str | None = strawberry.field(description="The service that logged it.")
     env: str | None = strawberry.field(description="The environment of the service.")
-    host: str | None = strawberry.field(description="The machine of the service.", directives=[allow("engineering")])
+    host: str | None = strawberry.field(
+        description="The machine of the service.", directives=[allow("engineering", "on-call")]
+    )
     status: str | None = strawberry.field(description="The level, such as `info` or `error`.")
     message: str | None = strawberry.field(description="The text of the line.")
     tags: list[str] = strawberry.field(description="All tags, as `key:value`.")

@@ -14,14 +14,16 @@ from graphql import parse, validate
 
 import demo.__main__
 from auth import api_keys, users
+from auth.grant_store import GrantStore
 from demo.run import IN_POSTGRESQL, PEOPLE, SECRETS, keys, load_pepper, lock_folder, settings
 from demo.servers import run
 from demo.servers.run import HOST, ROOT
 from onedoor import config
 from onedoor.storage.database import MetadataDatabase, open_database
-from tests.acme import GROUP_NAMES, load_schema_and_policy
+from tests.acme import GROUP_NAMES, GROUPS, load_schema_and_policy
 from tests.audit.sealed_logs import PRIVATE_KEY
 
+EXCLUSIVE = frozenset(group.name for group in GROUPS if group.exclusive)
 ADDRESSES = {name: (HOST, number) for number, name in enumerate(run.NAMES, start=1)}
 ENVIRONMENT = {
     **SECRETS,
@@ -90,10 +92,16 @@ def test_each_group_has_one_person_and_one_valid_key(state: MetadataDatabase) ->
     result = keys(state)
 
     assert {person.email: person.groups for person in users.list_users(state)} == {
-        person.email: tuple(sorted({"everyone", person.group})) for person in PEOPLE
+        person.email: tuple(sorted({"everyone", person.group, *person.other_groups})) for person in PEOPLE
     }
-    assert result.keys() == GROUP_NAMES
-    assert len({*result.values()}) == len(GROUP_NAMES)
+    assert result.keys() == GROUP_NAMES - EXCLUSIVE, "nobody is in an exclusive group but by a grant"
+    assert len({*result.values()}) == len(result)
+
+
+def test_each_group_that_is_lent_has_somebody_who_decides(state: MetadataDatabase) -> None:
+    keys(state)
+    store = GrantStore(database=state, groups=GROUPS)
+    assert [group.name for group in GROUPS if not store.list_approvers(group.name)] == ["people"]
 
 
 def test_every_start_gives_the_same_keys_whatever_was_rotated_since(state: MetadataDatabase) -> None:

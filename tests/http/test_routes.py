@@ -31,13 +31,18 @@ PATHS = (
     "/graphiql/nothing.js", "/graphiqlx", "/graphiql/permissions.json", "/exports", "/exports/", "/exports/e1",
     "/exports/e1/export.csv", "/exports/e1/nothing.csv", "/exports/e2/export.csv", "/", "/nothing",
     "/docs", "/redoc", "/openapi.json",
+    "/account", "/account/", "/account/account.js", "/account/nothing.js", "/admin", "/admin/", "/admin/admin.js",
+    "/admin/nothing.js",
 )  # fmt: skip
 KEYS = {"no key": None, "sales": "sales", "finance": "finance", "revoked": "revoked"}
 ANYONES = ("no key", "sales")
 VARYING = ("date", "server", "x-request-id", "etag")
 """Headers that differ between two runs."""
-LARGE = ("/graphiql", "/graphiql/", "/graphiql/index.html", "/graphiql/LICENSES.txt", "/graphiql/permissions.json")
-"""Paths whose body changes with GraphiQL's build, or Acme's schema; only whether there is one is compared."""
+LARGE = (
+    "/graphiql", "/graphiql/", "/graphiql/index.html", "/graphiql/LICENSES.txt", "/graphiql/permissions.json",
+    "/account", "/account/", "/account/account.js", "/admin", "/admin/", "/admin/admin.js",
+)  # fmt: skip
+"""Paths whose body changes with the pages, or Acme's schema; only whether there is one is compared."""
 
 
 def list_requests() -> list[tuple[str, str, str]]:

@@ -114,13 +114,13 @@ def test_access_is_asked_for_approved_held_and_returned(acme: Acme, visiting: Vi
 def test_what_the_server_refuses_stands_in_words_beside_the_button(acme: Acme, visiting: Visiting) -> None:
     visit = enter(visiting, acme, acme.keys["marketing"])
     form = visit.page.locator("form.ask")
-    form.get_by_label("Group").select_option("finance")
+    form.get_by_label("Group").select_option("people")
     form.get_by_label("Reason").fill("month end")
     form.get_by_role("button", name="Ask for access").click()
-    form.get_by_role("alert").filter(has_text="finance").wait_for()
+    form.get_by_role("alert").filter(has_text="people").wait_for()
 
     assert form.get_by_role("alert").inner_text() == (
-        "Nobody may approve access to finance: have another of its approvers join access-review."
+        "Nobody may approve access to people: have another of its approvers join access-review."
     )
 
 

@@ -130,10 +130,15 @@ class DirectoryServer:
 
 @contextmanager
 def run_company(
-    folder: Path, *, settings: str = SETTINGS, groups: str = GROUPS, environment: Mapping[str, str] | None = None
+    folder: Path,
+    *,
+    settings: str = SETTINGS,
+    groups: str = GROUPS,
+    files: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[DirectoryServer]:
     """Serve a new company from a folder."""
-    make_company(folder, {"onedoor.toml": settings, "groups.toml": groups})
+    make_company(folder, {"onedoor.toml": settings, "groups.toml": groups, **(files or {})})
     secrets = {"SCIM_TOKEN": TOKEN, "OIDC_SECRET": "a secret of the provider", **(environment or {})}
     read = load_settings(folder / "onedoor.toml", secrets)
     with ExitStack() as stack:

@@ -1,6 +1,7 @@
 """People, keys and memberships follow what a directory pushes, as far as it may reach; every change is on record."""
 
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from auth import users
 from auth.attribution import Attribution
 from auth.directory import reports
 from auth.directory.reports import SyncChangeKind, SyncState
+from auth.grant_store import GrantStore, list_grants, mint_grant_id
+from auth.grants import AccessRequest, GrantStep
+from auth.groups import Groups
 from onedoor.http import scim
 from tests.http.scim.conftest import CORE, ENTERPRISE, SETTINGS, TOKEN, DirectoryServer, run_company
 
@@ -126,6 +130,52 @@ def test_who_leaves_loses_key_and_groups(server: DirectoryServer, how: str) -> N
         assert time.monotonic() - replied < 5
     assert server.find_person("ada").deactivated_at is not None
     assert server.groups_of("ada") == {"everyone": "local"}
+
+
+WAITING_JOB = """\"\"\"Waits.\"\"\"
+
+import asyncio
+
+from onedoor.jobs import Job, JobContext, NoInput
+
+
+async def wait(context: JobContext, given: NoInput) -> None:
+    await asyncio.sleep(3600)
+
+
+JOBS = (
+    Job(
+        name="Wait", description="Waits.", owner="support", run=wait,
+        may_start=frozenset({"everyone"}), may_see=frozenset({"everyone"}),
+    ),
+)
+"""
+
+
+def test_who_leaves_loses_grants_and_running_work(tmp_path: Path) -> None:
+    with run_company(tmp_path / "company", files={"jobs/waiting.py": WAITING_JOB}) as server:
+        user, watching = server.create_person("ada"), server.create_person("bob") and server.create_key("bob")
+        register = Groups.load(server.folder / "groups.toml")
+        asked = AccessRequest(
+            person_id=server.find_person("ada").id, group=register["operators"], duration=timedelta(hours=1)
+        )
+        step = GrantStep(at=server.state.now(), actor="os:root", reason="ticket 7")
+        GrantStore(database=server.state, groups=register).lend({mint_grant_id(): asked}, step)
+        started = server.ask(server.create_key("ada"), "mutation { startWait(input: {}) { id } }")
+        assert "errors" not in started, started
+
+        def look() -> tuple[str, str]:
+            (job,) = server.ask(watching, "{ jobs { nodes { state } } }")["data"]["jobs"]["nodes"]
+            return job["state"], list_grants(server.state)[0].state
+
+        began = time.monotonic()
+        while look() != ("RUNNING", "ACTIVE"):
+            assert time.monotonic() - began < 30
+        assert deactivate(server, user) in (200, 204)
+        replied = time.monotonic()
+        while look() != ("REFUSED", "ENDED"):
+            assert time.monotonic() - replied < 5
+        assert [grant.ending for grant in list_grants(server.state)] == ["REVOKED"]
 
 
 def test_who_comes_back_is_the_same_person_without_the_old_key(server: DirectoryServer) -> None:

@@ -172,14 +172,20 @@ def _describe_changed_rules(local: LocalPolicy, old: AccessPolicy, new: AccessPo
     return [
         {
             "coordinate": ".".join(rule.coordinate),
-            "before": list(format_requirements(rule.before)),
-            "after": list(format_requirements(rule.after)),
+            "weakened": rule.is_weakened,
+            "before": list(format_requirements(rule.before.requirements)),
+            "after": list(format_requirements(rule.after.requirements)),
+            "unmasked_before": list(format_requirements(rule.before.unmasked_requirements)),
+            "unmasked_after": list(format_requirements(rule.after.unmasked_requirements)),
         }
         for rule in find_changed_rules(old, new, coordinates)
     ]
 
 
-RULE_HEADERS = {"coordinate": "rule", "before": "before", "after": "after"}
+RULE_HEADERS = {
+    "coordinate": "rule", "weakened": "weakened", "before": "before", "after": "after",
+    "unmasked_before": "unmasked before", "unmasked_after": "unmasked after",
+}  # fmt: skip
 
 DECISION_HEADERS = {
     "operation": "operation", "path": "field", "reason": "because of", "groups": "groups", "requests": "requests",

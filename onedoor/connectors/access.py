@@ -105,7 +105,10 @@ ACCESS_CAPABILITIES: Mapping[str, Capabilities] = {
         required_columns=("to",),
     ),
     RULE_CHANGE: Capabilities(
-        columns={"diff_id": TEXT, "coordinate": TEXT, "groups_before": LIST, "groups_after": LIST}
+        columns={
+            "diff_id": TEXT, "place": INTEGER, "coordinate": TEXT, "weakened": BOOLEAN, "groups_before": LIST,
+            "groups_after": LIST, "unmasked_groups_before": LIST, "unmasked_groups_after": LIST,
+        }
     ),
     DECISION_CHANGE: Capabilities(
         columns={
@@ -360,7 +363,7 @@ def make_policy_diff(call: AccessCall) -> Made:
     changed_rules = find_changed_rules(before, after, list_written_coordinates(call.view, catalog.policy))
     return {
         POLICY_DIFF: [_describe_policy_diff(call, result)],
-        RULE_CHANGE: [_describe_changed_rule(call, changed) for changed in changed_rules],
+        RULE_CHANGE: [_describe_changed_rule(call, place, changed) for place, changed in enumerate(changed_rules, 1)],
         DECISION_CHANGE: [
             _describe_changed_decision(call, place, changed)
             for place, changed in enumerate(result.changes, 1)
@@ -379,12 +382,16 @@ def _describe_policy_diff(call: AccessCall, result: ReplayResult) -> RowValues:
     }
 
 
-def _describe_changed_rule(call: AccessCall, changed: ChangedRule) -> RowValues:
+def _describe_changed_rule(call: AccessCall, place: int, changed: ChangedRule) -> RowValues:
     return {
         "diff_id": call.id,
+        "place": place,
         "coordinate": ".".join(changed.coordinate),
-        "groups_before": format_requirements(changed.before),
-        "groups_after": format_requirements(changed.after),
+        "weakened": changed.is_weakened,
+        "groups_before": format_requirements(changed.before.requirements),
+        "groups_after": format_requirements(changed.after.requirements),
+        "unmasked_groups_before": format_requirements(changed.before.unmasked_requirements),
+        "unmasked_groups_after": format_requirements(changed.after.unmasked_requirements),
     }
 
 
@@ -458,7 +465,7 @@ MAPPINGS = (
             "changes": Relationship(to="DecisionChange", local="id", remote="diff_id"),
         },
     ),
-    TypeMapping(type="RuleChange", source=ACCESS_SOURCE, collection=RULE_CHANGE, key=("diff_id", "coordinate")),
+    TypeMapping(type="RuleChange", source=ACCESS_SOURCE, collection=RULE_CHANGE, key=("diff_id", "place")),
     TypeMapping(type="Receipt", source=ACCESS_SOURCE, collection=RECEIPT),
     TypeMapping(type="DecisionChange", source=ACCESS_SOURCE, collection=DECISION_CHANGE, key=("diff_id", "place")),
 )

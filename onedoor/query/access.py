@@ -1,6 +1,6 @@
 """Explain what groups may see: each coordinate with its decision, the groups that would do, and whom to ask."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from graphql import (
@@ -68,7 +68,7 @@ def explain_decision(catalog: Catalog, decision: Decision, groups: frozenset[str
     )
 
 
-def format_requirements(requirements: Sequence[GroupRequirement]) -> tuple[str, ...]:
+def format_requirements(requirements: Collection[GroupRequirement]) -> tuple[str, ...]:
     """Write each requirement that is not met by meeting another as a choice, such as `finance or sales`."""
     return tuple(map(join_alternatives, minimize_requirements(requirements)))
 

@@ -7,7 +7,7 @@ is replayed is a shape. Decisions depend on names, never on values, so the shape
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,12 +114,32 @@ class ReplayResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AccessRule:
+    """What must be met to see a coordinate, and to see the whole of its values, which is empty where none is masked."""
+
+    requirements: frozenset[GroupRequirement]
+    unmasked_requirements: frozenset[GroupRequirement]
+
+    @property
+    def value_requirements(self) -> frozenset[GroupRequirement]:
+        return self.unmasked_requirements or self.requirements
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChangedRule:
-    """A coordinate whose requirements differ."""
+    """A coordinate whose requirements differ: those to see it at all, or those to see its values unmasked."""
 
     coordinate: SchemaCoordinate
-    before: tuple[GroupRequirement, ...]
-    after: tuple[GroupRequirement, ...]
+    before: AccessRule
+    after: AccessRule
+
+    @property
+    def is_weakened(self) -> bool:
+        """Whether somebody may see more by it than before."""
+        return not (
+            _implies(self.after.requirements, self.before.requirements)
+            and _implies(self.after.value_requirements, self.before.value_requirements)
+        )
 
 
 def collect_shapes(records: Iterable[Mapping[str, Any]], since: str | None = None) -> RecordedShapes:
@@ -282,11 +302,23 @@ class BlankReader(Visitor):
 def find_changed_rules(
     before: AccessPolicy, after: AccessPolicy, coordinates: Iterable[SchemaCoordinate]
 ) -> Sequence[ChangedRule]:
-    """Find the coordinates whose requirements differ, whatever order they stand in."""
-    pairs = (
-        (coordinate, before.requirements.get(coordinate, ()), after.requirements.get(coordinate, ()))
-        for coordinate in coordinates
-    )
-    return [
-        ChangedRule(coordinate=coordinate, before=old, after=new) for coordinate, old, new in pairs if {*old} != {*new}
+    """Find the coordinates whose requirements differ, whatever order they stand in; those that are weakened first."""
+    pairs = ((coordinate, _get_rule(before, coordinate), _get_rule(after, coordinate)) for coordinate in coordinates)
+    changed = [
+        ChangedRule(coordinate=coordinate, before=old, after=new) for coordinate, old, new in pairs if old != new
     ]
+    return sorted(changed, key=lambda rule: not rule.is_weakened)
+
+
+def _get_rule(policy: AccessPolicy, coordinate: SchemaCoordinate) -> AccessRule:
+    return AccessRule(
+        requirements=frozenset(policy.requirements.get(coordinate, ())),
+        unmasked_requirements=frozenset(policy.unmasked_requirements.get(coordinate, ())),
+    )
+
+
+def _implies(requirements: Collection[GroupRequirement], others: Collection[GroupRequirement]) -> bool:
+    """Whether whoever meets the one meets the others; nobody meets what has no requirement, which is denied."""
+    if not requirements or not others:
+        return not requirements
+    return all(any(requirement <= other for requirement in requirements) for other in others)

@@ -27,7 +27,7 @@ from onedoor.schema.builder import (
     derive_policy,
 )
 from onedoor.schema.generate.mutations import add_change_types
-from onedoor.schema.masking import NO_MASKS, MaskingGroups, read_own_requirements
+from onedoor.schema.masking import NO_MASKS, MaskingGroups, read_masking_groups, read_own_requirements
 from onedoor.schema.reader import AccessDirectives, SchemaError, SchemaShape, TypeShape, read_shapes
 
 EXTENSIONS = (ObjectTypeExtensionNode, InterfaceTypeExtensionNode, InputObjectTypeExtensionNode)
@@ -42,21 +42,22 @@ def build_proposed_policy(
 ) -> AccessPolicy:
     """Build the policy of these modules' types, had they the rules of an SDL text.
 
-    A field that the text names has its `@allow` and no other rule of its own. A type that is defined has that of its
-    definition; one that is extended keeps its own. What is not named stays. What is defined but is not there, as in the
-    SDL of another version, is passed over. Types that are made for filters, orders and pages follow the types they are
-    made for. Raises ConfigurationError.
+    A field that the text names has its `@allow` and `@masked`, and no other rule of its own. A type that is defined has
+    that of its definition; one that is extended keeps its own. What is not named stays. What is defined but is not
+    there, as in the SDL of another version, is passed over. Types that are made for filters, orders and pages follow
+    the types they are made for. Raises ConfigurationError.
     """
     shapes = read_shapes(modules)
     written = {shape.name: shape for shape in (*shapes.types, *shapes.inputs)}
-    proposed = dict(written)
+    proposed, masks = dict(written), dict(masking_groups)
     for node in _parse_definitions(text):
         name = node.name.value
         if name in written:
             proposed[name] = _apply_rules(proposed[name], node)
+            masks = _apply_masks(masks, proposed[name], node)
         elif isinstance(node, EXTENSIONS):
             raise build_unknown_name_error("type", name, written)
-    document = build_document_of(add_change_types(_replace_types(shapes, proposed)), masking_groups)
+    document = build_document_of(add_change_types(_replace_types(shapes, proposed)), masks)
     check_permissions(document)
     policy = derive_policy(document)
     check_groups(policy, groups)
@@ -94,6 +95,14 @@ def _apply_rules(shape: TypeShape, node: Any) -> TypeShape:
             for field in shape.fields
         ),
     )
+
+
+def _apply_masks(masks: MaskingGroups, shape: TypeShape, node: Any) -> dict[tuple[str, str], frozenset[str]]:
+    """Return the masks with those of the fields that a definition names in place of what they had."""
+    fields = {field.name for field in shape.fields}
+    named = {(shape.name, field.name.value): read_masking_groups(field) for field in node.fields or ()}
+    replaced = {**masks, **{key: groups for key, groups in named.items() if key[1] in fields}}
+    return {key: groups for key, groups in replaced.items() if groups}
 
 
 def _replace_allow(access: AccessDirectives, allow: AllowedGroups) -> AccessDirectives:

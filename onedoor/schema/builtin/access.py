@@ -129,14 +129,23 @@ class PolicyDiff:
 
 
 @strawberry.type(
-    description="A type, a field or an argument whose rules differ.",
+    description="A type, a field or an argument whose rules differ: who may see it, or who sees its values masked.",
     directives=[allow(*POLICY_REVIEWERS), owned("platform")],
 )
 class RuleChange:
-    id: strawberry.ID = strawberry.field(description="The id of the comparison and the coordinate.")
+    id: strawberry.ID = strawberry.field(description="The id of the comparison and the place of the rule.")
+    place: int = strawberry.field(description="The place of the rule in the list: what is weakened comes first.")
     coordinate: str = strawberry.field(description="The type, field or argument.")
+    weakened: bool = strawberry.field(description="Whether somebody may see more by it than before.")
     groups_before: list[str] = strawberry.field(description="One group of each of these choices is needed before.")
     groups_after: list[str] = strawberry.field(description="One group of each of these choices is needed after.")
+    unmasked_groups_before: list[str] = strawberry.field(
+        description="One group of each of these choices saw the whole of its values before; empty where none was "
+        "masked."
+    )
+    unmasked_groups_after: list[str] = strawberry.field(
+        description="One group of each of these choices sees the whole of its values after; empty where none is masked."
+    )
 
 
 @strawberry.type(

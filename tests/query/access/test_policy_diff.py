@@ -183,6 +183,39 @@ async def test_under_own_views_nothing_hidden_is_named(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("field", "is_masked_after"),
+    [
+        ('phone: String @allow(groups: ["sales", "support"])', False),
+        ('email: String @allow(groups: ["sales", "support"]) @masked(groups: ["support"])', True),
+    ],
+    ids=["no longer masked", "masked"],
+)
+def test_a_mask_that_comes_or_goes_is_a_difference(field: str, is_masked_after: bool) -> None:
+    policy, name = acme.load_schema_and_policy()[1], field.partition(":")[0]
+    proposed = propose(f"extend type Customer {{ {field} }}")
+    (rule,) = find_changed_rules(policy, proposed, [("Customer", "name"), ("Customer", name)])
+    unmasked = frozenset({"sales"})
+    assert (unmasked in rule.before.unmasked_requirements, unmasked in rule.after.unmasked_requirements) == (
+        not is_masked_after, is_masked_after,
+    )  # fmt: skip
+    assert rule.is_weakened is not is_masked_after
+
+
+def test_rules_that_are_weakened_come_first() -> None:
+    policy = acme.load_schema_and_policy()[1]
+    proposed = propose('extend type Customer { creditLimit: Decimal @allow(groups: ["finance", "sales"]) }')
+    coordinates = [("Customer", "creditLimit"), ("Customer", "email")]
+    for before, after, weakened in ((policy, proposed, True), (proposed, policy, False)):
+        assert [rule.is_weakened for rule in find_changed_rules(before, after, coordinates)] == [weakened]
+    both = propose(
+        'extend type Customer { email: String @allow(groups: ["finance"]) '
+        'creditLimit: Decimal @allow(groups: ["finance", "sales"]) }'
+    )
+    changed = find_changed_rules(policy, both, reversed(coordinates))
+    assert [(rule.coordinate[1], rule.is_weakened) for rule in changed] == [("creditLimit", True), ("email", False)]
+
+
 def test_the_sdl_of_the_schema_changes_nothing() -> None:
     policy = acme.load_schema_and_policy()[1]
     assert (

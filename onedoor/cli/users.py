@@ -12,6 +12,7 @@ from auth.attribution import Attribution
 from auth.groups import USER_ADMINISTRATION
 from auth.user_import import LineOutcome, import_users
 from auth.users import User
+from onedoor.administration.erasure import erase_person
 from onedoor.cli.administration import Administrator, RegisterContext, on_record
 from onedoor.cli.grants import lend_groups, parse_until
 from onedoor.cli.tables import JSON_OPTION, format_minute, print_listing
@@ -212,6 +213,23 @@ def deactivate_user_command(context: RegisterContext, administrator: Administrat
         lambda database, attribution: users.deactivate_user(database, user, attribution),
     )
     click.echo(f"{user} is deactivated")
+
+
+@user_commands.command("erase")
+@click.argument("user", metavar="EMAIL|ID")
+@click.pass_obj
+@on_record
+def erase_user_command(context: RegisterContext, administrator: Administrator, user: str) -> None:
+    """Erase name, address and attributes of a deactivated person for ever; what they did stays under their id.
+
+    \b
+    Example:
+      python -m onedoor users erase ada@acme.example --reason "she asked for it"
+    """
+    id = administrator.administer(
+        context, "users erase", lambda database, attribution: erase_person(database, user, attribution)
+    )
+    click.echo(f"the name of {id} is erased")
 
 
 @user_commands.command("activate")

@@ -29,7 +29,12 @@ def read_records(folder: Path) -> Iterator[Mapping[str, Any]]:
     The lines of what changed something are one record, in the place of the first. A last line torn by a crash is left
     out: its request was never answered. Other flaws are left to `verification`.
     """
-    sizes = {path: measure_file(path) for path in list_log_files(folder)}
+    yield from merge_files(list_log_files(folder))
+
+
+def merge_files(paths: Sequence[Path]) -> Iterator[Mapping[str, Any]]:
+    """Yield the records of some files as `read_records` does."""
+    sizes = {path: measure_file(path) for path in paths}
     begun = {id for path, end in sizes.items() for id in find_begun_ids(path, end)}
     lines = collect_lines(sizes, begun)
     for record in heapq.merge(*(read_file_records(path, end) for path, end in sizes.items()), key=itemgetter("time")):

@@ -108,8 +108,7 @@ class LogKeeper:
             compress_file(path)
 
     def _is_held(self, path: Path, ended: datetime) -> bool:
-        name = reader.get_log_name(path)
-        started = datetime.strptime(name.rpartition("-")[0], NAME_TIME).replace(tzinfo=UTC)
+        started = parse_file_start(reader.get_log_name(path))
         if any(hold.overlaps(started, ended) for hold in self.rules.holds):
             return True
         people = [f'"person":"{hold.person}"'.encode() for hold in self.rules.holds if hold.person is not None]
@@ -132,6 +131,11 @@ class LogKeeper:
         path.unlink()
         for mark in (CLOSED_SUFFIX, PUBLISHED_SUFFIX):
             path.with_name(name + mark).unlink(missing_ok=True)
+
+
+def parse_file_start(name: str) -> datetime:
+    """Return when a file was begun."""
+    return datetime.strptime(name.rpartition("-")[0], NAME_TIME).replace(tzinfo=UTC)
 
 
 @contextmanager

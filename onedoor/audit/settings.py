@@ -59,6 +59,37 @@ class CheckpointSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShippingBucket:
+    """An S3 bucket that `audit ship` puts records into."""
+
+    bucket: str
+    """The bucket."""
+    access_key: str = field(repr=False)
+    """The key that may put objects there and see which there are."""
+    secret_key: str = field(repr=False)
+    """The secret of that key."""
+    endpoint: str | None = None
+    """The address of the store, where it is not Amazon's."""
+    region: str = "us-east-1"
+    """The region of the bucket."""
+    prefix: str = ""
+    """What the name of each object begins with."""
+    timeout: float = 30.0
+    """The seconds that a call may take to connect, and between two parts of an answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShippingSettings:
+    """Where `python -m onedoor audit ship` puts the records of days that are over."""
+
+    folder: Path | None = None
+    """A folder of Parquet files, one for each day and process."""
+    url: str | None = field(default=None, repr=False)
+    """A PostgreSQL, as `{ env = "NAME" }`, with the table `onedoor_audit_record`."""
+    s3: ShippingBucket | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordsSettings:
     """The folder of the audit log, which must exist, and what seals it."""
 
@@ -75,3 +106,4 @@ class RecordsSettings:
     """How long records and the history of changes are kept; without it, for ever. It needs a key."""
     holds: tuple[str, ...] = ()
     """What is kept longer: `person:ID`, or a period as `2026-01-01..2026-04-01`."""
+    shipping: ShippingSettings | None = None

@@ -14,7 +14,7 @@ from onedoor.audit.checkpoints import PublishingFailed, parse_statements, read_s
 from onedoor.audit.log import open_audit_log
 from onedoor.audit.receipts import ReceiptRefused, check_receipt
 from onedoor.audit.record import format_timestamp
-from onedoor.audit.settings import CheckpointSettings, RecordsSettings
+from onedoor.audit.settings import CheckpointSettings, RecordsSettings, ShippingSettings
 from onedoor.audit.statements import (
     SignedStatement,
     SigningFailed,
@@ -196,6 +196,28 @@ def _read_receipt(path: Path) -> Mapping[str, Any]:
     if not isinstance(content, dict):
         raise ReceiptRefused("this is no receipt: store what `receipt(record:)` answers")
     return content
+
+
+@audit_commands.command("ship")
+@click.pass_obj
+def ship_records(context: RecordsContext) -> None:
+    """Ship the records of days that are over to where the settings say: Parquet files, a bucket, PostgreSQL.
+
+    What is there already is left alone, so run it as often as you like, beside the servers.
+
+    \b
+    Example:
+      python -m onedoor audit ship
+    """
+    from onedoor.connectors.audit_shipping import ShippingFailed, open_destinations, ship
+
+    settings = context.load_records_settings()
+    try:
+        shipped = ship(settings.folder, open_destinations(settings.shipping or ShippingSettings()), datetime.now(UTC))
+    except ShippingFailed as reason:
+        raise ConfigurationError(str(reason)) from reason
+    for name in shipped:
+        click.echo(name)
 
 
 @audit_commands.command()

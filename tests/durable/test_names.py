@@ -693,7 +693,9 @@ SETTINGS = [
     ),
     pytest.param(ExportsSettings, "enabled folder kept_days", id="ExportsSection"),
     pytest.param(
-        RecordsSettings, "checkpoints compress folder holds keep_days rotate_bytes rotate_hours", id="RecordsSection"
+        RecordsSettings,
+        "checkpoints compress folder holds keep_days rotate_bytes rotate_hours shipping",
+        id="RecordsSection",
     ),
     pytest.param(ServerSettings, "federation host introspection origins port sql_shown_to", id="ServerSection"),
     pytest.param(StateSettings, "pepper url", id="StateSection"),

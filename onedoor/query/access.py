@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from graphql import (
     GraphQLInputObjectType,
@@ -68,7 +69,8 @@ def explain_decision(catalog: Catalog, decision: Decision, groups: frozenset[str
     )
 
 
-def format_requirements(requirements: Collection[GroupRequirement]) -> tuple[str, ...]:
+@lru_cache(maxsize=4096)
+def format_requirements(requirements: tuple[GroupRequirement, ...] | frozenset[GroupRequirement]) -> tuple[str, ...]:
     """Write each requirement that is not met by meeting another as a choice, such as `finance or sales`."""
     return tuple(map(join_alternatives, minimize_requirements(requirements)))
 

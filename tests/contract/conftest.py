@@ -92,7 +92,7 @@ class OpenedConnector:
 
     source: Connector
     expected: Mapping[str, Expected]
-    most: int = 300
+    most: int = 100
     name: str = ""
     facts: dict[str, CollectionFacts] = field(default_factory=dict)
 

@@ -25,7 +25,7 @@ from tests.properties.foreign.shape import INTROSPECTION, Shape, read_shapes
 from tests.properties.foreign.tables import Table, draw_tables
 from tests.servers.mariadb import MariadbServer
 
-COUNTS = (int(os.environ.get("FOREIGN") or 6), pytest.param(60, marks=pytest.mark.long))
+COUNTS = (int(os.environ.get("FOREIGN") or 4), pytest.param(60, marks=pytest.mark.long))
 """How many tables are drawn for each database."""
 SEED = int(os.environ.get("SEED") or 20261130)
 

@@ -1,6 +1,6 @@
 """Explain what groups may see: each coordinate with its decision, the groups that would do, and whom to ask."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 

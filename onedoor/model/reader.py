@@ -99,10 +99,11 @@ def describe_reader(catalog: Catalog, type_names: Iterable[str]) -> ReaderTraits
     Nothing is said of a type all of whose rows they see.
     """
     traits: dict[str, Mapping[str, Any]] = {}
-    for name in sorted(set(type_names)):
-        named, groups = catalog.mappings[name].rows or {}, catalog.reader_groups or frozenset()
+    groups = catalog.reader_groups or frozenset()
+    ruled = {name: rows for name in type_names if (rows := catalog.mappings[name].rows) is not None}
+    for name, named in sorted(ruled.items()):
         rules = select_rules(named, groups)
-        if catalog.mappings[name].rows is not None and not isinstance(rules, AllRows):
+        if not isinstance(rules, AllRows):
             attributes = sorted({attribute for rule in rules for attribute in iterate_attributes(rule)})
             traits[name] = {
                 "groups": sorted(groups & named.keys()),

@@ -1,6 +1,6 @@
 """Bind a plan to one request: fill in its variables, check page sizes, and decode its cursors."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -8,7 +8,6 @@ from typing import Any
 from onedoor.errors import ErrorCode, GraphQLErrorInfo, RequestRejected
 from onedoor.model.catalog import Catalog
 from onedoor.model.parameters import Parameter, encode, substitute
-from onedoor.model.row_rules import ATTRIBUTES_VARIABLE
 from onedoor.query.cursors import (
     build_keyset_predicate,
     decode_cursor,
@@ -18,14 +17,14 @@ from onedoor.query.cursors import (
 )
 from onedoor.query.planner.nodes import (
     KeysetFilter,
-    LogicalScan,
     Page,
     Plan,
     PlannedPredicate,
     PlanNode,
     SemiJoinFilter,
-    walk_nodes,
+    walk_checked_nodes,
 )
+from onedoor.query.planner.predicates import iterate_filter_parameters, iterate_parameters
 from onedoor.spi.predicates import (
     ALWAYS_TRUE,
     Comparison,
@@ -33,7 +32,6 @@ from onedoor.spi.predicates import (
     InKeys,
     Predicate,
     Row,
-    iterate_leaves,
     transform_predicate,
 )
 from onedoor.spi.scan import SortKey
@@ -65,48 +63,24 @@ class PageWindow:
 
 def find_page_windows(catalog: Catalog, plan: Plan) -> tuple[PageWindow, ...]:
     """Find what `bind_parameters` has to look at, once per plan."""
-    nodes = (node for node in walk_nodes(plan.roots) if node.page is not None or node.groupings)
+    nodes = (node for node in walk_checked_nodes(plan.roots) if node.page is not None or node.groupings)
     return tuple(
         PageWindow(
             node=node,
             cursor_key=_derive_fixed_cursor_key(catalog, node.page),
-            parsed_parameters=tuple(_find_parsed_parameters(_list_scans(node))),
+            parsed_parameters=tuple(part for part in _iterate_parameters(catalog, node) if part.convert is not None),
         )
         for node in nodes
     )
 
 
-def _list_scans(node: PlanNode) -> Iterator[LogicalScan]:
-    """Yield all scans that a node makes, but not those for the fields below it."""
-    scans = (node.row_scan, node.total_aggregate, node.has_previous, node.has_next)
-    yield from (scan.logical for scan in (*scans, *(grouping.scan for grouping in node.groupings)) if scan)
-    for member in node.members:
-        yield from _list_scans(member)
-
-
-def _find_parsed_parameters(scans: Iterable[LogicalScan]) -> Iterator[Parameter]:
-    """Yield the parameters that are converted, those in the filters of other scans included."""
-    for scan in scans:
-        yield from _find_converted_in_filter(scan.filter)
-        yield from _find_converted_in_filter(scan.having)
-        yield from _find_parsed_parameters(join.inner_scan for join in scan.key_joins)
-
-
-def _find_converted_in_filter(predicate: PlannedPredicate) -> Iterator[Parameter]:
-    for leaf in iterate_leaves(predicate):
-        match leaf:
-            case Comparison(value=operand) | InKeys(keys=operand):
-                operands = operand if isinstance(operand, list | tuple) else (operand,)
-                yield from (part for part in operands if isinstance(part, Parameter) and _may_be_invalid(part))
-            case Exists():
-                yield from _find_converted_in_filter(leaf.filter)
-            case SemiJoinFilter():
-                yield from _find_parsed_parameters((leaf.inner_scan,))
-
-
-def _may_be_invalid(parameter: Parameter) -> bool:
-    """Whether a value may not be of its type; what a person's attribute cannot be is no error of theirs."""
-    return parameter.convert is not None and parameter.path[0] != ATTRIBUTES_VARIABLE
+def _iterate_parameters(catalog: Catalog, node: PlanNode) -> Iterator[Parameter]:
+    """Yield the parameters of the filters of a list and of its groups."""
+    if node.page is not None:
+        for type_name in [member.type for member in node.member_scans] or [node.type]:
+            yield from iterate_filter_parameters(catalog, type_name, node.page.filter_argument)
+    for grouping in node.groupings:
+        yield from iterate_parameters(grouping.scan.logical.having)
 
 
 def bind_parameters(catalog: Catalog, page_windows: Sequence[PageWindow], variables: Mapping[str, Any]) -> BoundPlan:

@@ -218,6 +218,8 @@ class PlanNode:
     children: tuple["PlanNode", ...] = ()
     members: tuple["PlanNode", ...] = ()
     """For an interface, one node for each concrete type to read; `children` is empty then."""
+    unmatched_members: tuple["PlanNode", ...] = ()
+    """For an interface, one for each allowed type whose rows cannot match: only arguments below it are checked."""
     member_scans: tuple[MemberScan, ...] = ()
     """For an interface, all its concrete types, the denied ones included."""
 
@@ -238,6 +240,15 @@ def walk_nodes(nodes: Sequence[PlanNode]) -> Iterator[PlanNode]:
         yield from walk_nodes(node.children)
         for member in node.members:
             yield from walk_nodes(member.children)
+
+
+def walk_checked_nodes(nodes: Sequence[PlanNode]) -> Iterator[PlanNode]:
+    """Yield the nodes whose arguments are checked: those of `walk_nodes`, and those below rows that cannot match."""
+    for node in nodes:
+        yield node
+        yield from walk_checked_nodes(node.children)
+        for member in (*node.members, *node.unmatched_members):
+            yield from walk_checked_nodes(member.children)
 
 
 def find_denied_members(plan: Plan, variables: Mapping[str, Any] | None) -> Iterator[tuple[MemberScan, Decision]]:

@@ -23,7 +23,7 @@ from onedoor.query.planner.aggregation import (
     build_total_aggregate_scan,
     collect_aggregates,
 )
-from onedoor.query.planner.cost import compute_link_cost
+from onedoor.query.planner.cost import compute_link_cost, walk_scans
 from onedoor.query.planner.nodes import (
     Grouping,
     KeysetFilter,
@@ -36,7 +36,7 @@ from onedoor.query.planner.nodes import (
     PlanNode,
 )
 from onedoor.query.planner.predicates import build_bad_input_error, parse_filter, share_semi_joins
-from onedoor.query.planner.pushdown import plan_scan
+from onedoor.query.planner.pushdown import check_required_columns, plan_unchecked_scan
 from onedoor.query.planner.type_scans import build_lookup_scan, build_type_scan, build_unruled_scan
 from onedoor.query.planner.value_paths import limit_to_first_row, parse_sort
 from onedoor.query.selection import ENTITIES_FIELD, SelectedField
@@ -91,6 +91,8 @@ def build_plan(catalog: Catalog, fields: Sequence[SelectedField], decisions: Dec
     """
     allowed = [field for field in fields if field.name != "__typename" and not is_denied(field, decisions)]
     roots = tuple(node for field in allowed for node in _plan_root_field(catalog, decisions, field))
+    for scan in (scan for node in roots for scan in walk_scans(node)):
+        check_required_columns(catalog.connectors[scan.logical.source], scan)
     return Plan(roots=roots, link_cost=compute_link_cost(catalog, roots))
 
 
@@ -123,15 +125,29 @@ def _plan_field(catalog: Catalog, decisions: Decisions, field: SelectedField) ->
 
 
 def _plan_interface(catalog: Catalog, decisions: Decisions, field: SelectedField, interface: str) -> PlanNode:
-    """Plan a node for each concrete type that is allowed and could match.
+    """Plan a node for each concrete type that is allowed.
 
-    The page is that of the first concrete type, allowed or not, so that cursors are the same for every principal.
+    Nothing is read of those that cannot match, but what is asked of them is checked all the same. The page is that of
+    the first concrete type, allowed or not, so that cursors are the same for every principal.
     """
     _, is_list = resolve_target_type(catalog, field.parent_type, field.name)
     plan_rows = _plan_list if is_list else _plan_single_row
     types = [mapping.type for mapping in list_member_mappings(catalog, interface)]
     first_keys = _build_join_keys(catalog, field, types[0])
     member_scans = _build_member_scans(catalog, decisions, field, types)
+    members = [
+        (
+            may_match(member_scan.filter, member_scan.constants, None) is not False,
+            plan_rows(
+                catalog,
+                decisions,
+                field,
+                replace(_build_join_keys(catalog, field, member_scan.type), filter=member_scan.filter),
+            ),
+        )
+        for member_scan in member_scans
+        if member_scan.denial is None
+    ]
     return PlanNode(
         field=field,
         type=interface,
@@ -139,16 +155,8 @@ def _plan_interface(catalog: Catalog, decisions: Decisions, field: SelectedField
         parent_columns=first_keys.parent_columns,
         key_columns=first_keys.key_columns,
         page=_build_page(catalog, field, first_keys.target_type) if is_list else None,
-        members=tuple(
-            plan_rows(
-                catalog,
-                decisions,
-                field,
-                replace(_build_join_keys(catalog, field, member_scan.type), filter=member_scan.filter),
-            )
-            for member_scan in member_scans
-            if member_scan.denial is None and may_match(member_scan.filter, member_scan.constants, None) is not False
-        ),
+        members=tuple(member for could_match, member in members if could_match),
+        unmatched_members=tuple(member for could_match, member in members if not could_match),
         member_scans=member_scans,
     )
 
@@ -377,7 +385,7 @@ def _combine_filters(filters: Sequence[PlannedPredicate]) -> PlannedPredicate:
 
 
 def _push_down(catalog: Catalog, logical: LogicalScan) -> PhysicalScan:
-    return plan_scan(catalog.connectors[logical.source], logical)
+    return plan_unchecked_scan(catalog.connectors[logical.source], logical)
 
 
 def _plan_nested_fields(

@@ -1,6 +1,6 @@
 """Compile the `where` argument of a field into a predicate over the rows of its type."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from onedoor.model.names import (
     map_field_to_columns,
     resolve_target_type,
 )
-from onedoor.model.parameters import convert_value, encode
+from onedoor.model.parameters import Parameter, convert_value, encode
 from onedoor.query.planner.nodes import PlannedPredicate, SemiJoinFilter
 from onedoor.query.planner.type_scans import build_visible_exists
 from onedoor.spi.capabilities import ColumnType
@@ -30,6 +30,7 @@ from onedoor.spi.predicates import (
     Op,
     Or,
     Row,
+    iterate_leaves,
     transform_predicate,
 )
 from onedoor.spi.text_types import InvalidText, TextType
@@ -51,6 +52,36 @@ def parse_filter(catalog: Catalog, type_name: str, argument: Mapping[str, Any] |
         return ALWAYS_TRUE
     mapping = catalog.mappings[type_name]
     return And(tuple(_parse_filter_member(catalog, mapping, name, value) for name, value in argument.items()))
+
+
+def iterate_filter_parameters(
+    catalog: Catalog, type_name: str, argument: Mapping[str, Any] | None
+) -> Iterator[Parameter]:
+    """Yield the parameters of a filter, as what they are compared with: also those that decide nothing in the end.
+
+    The predicate leaves out what cannot match, and what is hidden from whoever asks.
+    """
+    mapping = catalog.mappings[type_name]
+    for name, value in (argument or {}).items():
+        if name in CONNECTIVE_ARGUMENTS or name == "not":
+            for part in [value] if name == "not" else value:
+                yield from iterate_filter_parameters(catalog, type_name, part)
+        elif name in mapping.relationships:
+            _, is_list = resolve_target_type(catalog, type_name, name)
+            for target in list_member_mappings(catalog, mapping.relationships[name].to):
+                for inner in value.values() if is_list else [value]:
+                    yield from iterate_filter_parameters(catalog, target.type, inner)
+        else:
+            yield from iterate_parameters(_parse_filter_member(catalog, mapping, name, value))
+
+
+def iterate_parameters(predicate: PlannedPredicate) -> Iterator[Parameter]:
+    """Yield the parameters of comparisons and keys."""
+    for leaf in iterate_leaves(predicate):
+        if isinstance(leaf, Comparison | InKeys):
+            operand = leaf.value if isinstance(leaf, Comparison) else leaf.keys
+            operands = operand if isinstance(operand, list | tuple) else (operand,)
+            yield from (part for part in operands if isinstance(part, Parameter))
 
 
 def _parse_filter_member(catalog: Catalog, mapping: TypeMapping, name: str, value: Any) -> PlannedPredicate:

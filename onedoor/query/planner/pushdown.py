@@ -67,6 +67,13 @@ def plan_scan(connector: Connector, logical: LogicalScan) -> PhysicalScan:
 
     Raises RequestRejected (CANNOT_ANSWER) when the scan does not name a column that every read must name.
     """
+    scan = plan_unchecked_scan(connector, logical)
+    check_required_columns(connector, scan)
+    return scan
+
+
+def plan_unchecked_scan(connector: Connector, logical: LogicalScan) -> PhysicalScan:
+    """Plan a scan as `plan_scan` does, also one that the connector cannot answer."""
     return _plan_scan(connector, logical, in_parts=False)
 
 
@@ -82,8 +89,6 @@ def _plan_scan(connector: Connector, logical: LogicalScan, *, in_parts: bool) ->
     key_batch_size = get_key_batch_size(capabilities, logical.key_columns)
     split = split_filter(logical.filter, capabilities, connector.capabilities)
     is_undecided = has_pending_keys(split.residual)
-    if not is_undecided and not in_parts:
-        _check_required_columns(capabilities, logical, split.pushed)
     residual, post_join = _split_post_join_filter(split.residual, logical.joined_columns)
     is_filtered = residual == ALWAYS_TRUE == post_join and bool(key_batch_size or not logical.key_columns)
     grouping = push_grouping(capabilities, logical, in_parts=in_parts) if is_filtered and logical.aggregates else None
@@ -179,11 +184,15 @@ def _split_post_join_filter(
     )
 
 
-def _check_required_columns(capabilities: Capabilities, logical: LogicalScan, pushed_filter: PlannedPredicate) -> None:
+def check_required_columns(connector: Connector, scan: PhysicalScan) -> None:
+    """Raise RequestRejected (CANNOT_ANSWER) when a scan does not name a column that every read must name."""
+    logical, capabilities = scan.logical, connector.capabilities(scan.logical.collection)
+    if scan.is_undecided or not capabilities.required_columns:
+        return
     compared = {
-        part.column for part in split_conjuncts(pushed_filter) if isinstance(part, Comparison) and part.op is Op.EQ
+        part.column for part in split_conjuncts(scan.pushed_filter) if isinstance(part, Comparison) and part.op is Op.EQ
     }
-    keyed = logical.key_columns if get_key_batch_size(capabilities, logical.key_columns) else ()
+    keyed = logical.key_columns if scan.key_batch_size else ()
     missing = sorted(set(capabilities.required_columns) - compared - set(keyed))
     if missing:
         way = "filter" if all(Op.EQ in capabilities.columns[column].filters for column in missing) else "link"

@@ -184,7 +184,7 @@ class AdministrationSettings:
     """Where users, groups and keys are, and where what is done to them is recorded."""
 
     state: StateSettings
-    records: RecordsSettings
+    records_folder: Path
     directory_address: str
     """Where people reach Onedoor to claim their keys."""
 
@@ -196,6 +196,8 @@ def load_administration_settings(path: Path, environment: Mapping[str, str] = os
     """
     written, folder = read_toml(path), path.absolute().parent
     written["state"] = {**STATE_DEFAULTS, **require_table(written.get("state", {}), "state")}
+    records = require_table(written.get("records", {}), "records")
+    written["records"] = {name: value for name, value in records.items() if name not in ("checkpoints", "shipping")}
 
     def parse(section: type[OptionsType], name: str) -> OptionsType:
         values = resolve_values(written.get(name, {}), name, folder, environment)
@@ -204,7 +206,7 @@ def load_administration_settings(path: Path, environment: Mapping[str, str] = os
     directory = require_table(written.get("directory", {}), "directory")
     settings = AdministrationSettings(
         state=parse(StateSettings, "state"),
-        records=parse(RecordsSettings, "records"),
+        records_folder=parse(RecordsSettings, "records").folder,
         directory_address=convert_value(
             directory.get("address", DirectorySettings().address), str, "directory.address", folder
         ),
@@ -225,7 +227,8 @@ def load_records_settings(path: Path, environment: Mapping[str, str] = os.enviro
             del checkpoints["private_key"]
         case {"file": str(name)} if not os.access(path.absolute().parent / name, os.R_OK):
             del checkpoints["private_key"]
-    values["checkpoints"] = checkpoints
+    if "checkpoints" in values:
+        values["checkpoints"] = checkpoints
     folder = path.absolute().parent
     return parse_options(RecordsSettings, resolve_values(values, "records", folder, environment), "records", folder)
 

@@ -19,10 +19,18 @@ from onedoor.audit.checkpoints import (
     Checkpoint,
     CheckpointStore,
     PublishingFailed,
+    StatementConflict,
     name_statement,
 )
 from onedoor.audit.record import format_timestamp
-from onedoor.audit.statements import Signer, SigningFailed, StatementKind, parse_statement, sign_statement
+from onedoor.audit.statements import (
+    SignedStatement,
+    Signer,
+    SigningFailed,
+    StatementKind,
+    parse_statement,
+    sign_statement,
+)
 
 LOG = logging.getLogger("onedoor.audit")
 
@@ -64,8 +72,17 @@ class Publisher:
     """Brings statements to one second place, in order, and says once when that fails and once when it goes on."""
 
     store: CheckpointStore
-    waiting: deque[tuple[str, bytes]] = field(default_factory=lambda: deque(maxlen=UNPUBLISHED_MAX))
+    waiting: deque[tuple[str, bytes]] = field(default_factory=deque)
     is_failing: bool = False
+    lacks_some: bool = False
+    """Whether a statement was dropped, because too many waited or the place holds another in its stead."""
+
+    def add(self, statement: SignedStatement) -> None:
+        """Let a statement wait, unless too many do: the next process finds those in the file."""
+        if len(self.waiting) < UNPUBLISHED_MAX:
+            self.waiting.append((name_statement(statement), statement.to_body()))
+        else:
+            self.lacks_some = True
 
     def publish_waiting(self) -> bool:
         """Publish what waits, as far as it goes, and return whether nothing waits any more."""
@@ -73,6 +90,9 @@ class Publisher:
             name, body = self.waiting[0]
             try:
                 self.store.publish(name, body)
+            except StatementConflict as reason:
+                LOG.error("a checkpoint cannot be written to %s: %s", self.store.name, reason)
+                self.lacks_some = True
             except PublishingFailed as reason:
                 if not self.is_failing:
                     LOG.error("checkpoints do not reach %s, which is tried again: %s", self.store.name, reason)
@@ -102,7 +122,9 @@ class Checkpointer:
     @property
     def is_up(self) -> bool:
         """Whether checkpoints are signed and reach every second place, as far as is known."""
-        return not self._is_signing_failing and not any(publisher.is_failing for publisher in self._publishers)
+        return not self._is_signing_failing and not any(
+            publisher.is_failing or publisher.lacks_some for publisher in self._publishers
+        )
 
     def write_statement(self, kind: StatementKind, content: Mapping[str, Any]) -> None:
         """Sign a statement, write it to the log and have it published. Raises SigningFailed, OSError."""
@@ -115,18 +137,20 @@ class Checkpointer:
         statement = sign_statement(self._sealing.signer, kind, content)
         self._chain.write([statement.to_body()])
         for publisher in self._publishers:
-            publisher.waiting.append((name_statement(statement), statement.to_body()))
+            publisher.add(statement)
 
     def close(self) -> None:
         """Seal the end of the file, to which nobody else writes any more, and publish what waits, tried once."""
         self._closing.set()
         self._thread.join()
         with self._end_lock:
+            if self._has_ended:
+                return
             self._has_ended = True
-        if self._seal_unsigned():
-            self._take_checkpoint(end=True)
-            self._seal_unsigned()
-        if self._publish_waiting() and self._sealing.stores and not self._is_signing_failing:
+            if self._seal_unsigned():
+                self._take_checkpoint(end=True)
+                self._seal_unsigned()
+        if self._publish_waiting() and self._sealing.stores and self.is_up:
             mark_published(self._path)
 
     def seal(self) -> None:
@@ -139,7 +163,10 @@ class Checkpointer:
 
     def _run(self) -> None:
         while not self._closing.wait(self._sealing.seconds):
-            self.seal()
+            try:
+                self.seal()
+            except Exception as error:  # the next round tries again
+                LOG.error("the audit log could not be sealed: %s", type(error).__name__)
 
     def _take_checkpoint(self, *, end: bool) -> None:
         state = self._chain.take_state()
@@ -179,8 +206,9 @@ class Checkpointer:
         with path.open("rb") as file:
             statements = [statement for line in file if (statement := parse_statement(line.rstrip(b"\n"))) is not None]
         for publisher in self._publishers:
-            publisher.waiting.extend((name_statement(statement), statement.to_body()) for statement in statements)
-        if self._publish_waiting():
+            for statement in statements:
+                publisher.add(statement)
+        if self._publish_waiting() and self.is_up:
             mark_published(path)
 
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, Protocol
@@ -77,6 +78,10 @@ class PublishingFailed(OnedoorError):
     """A statement could not be written to a second place; the message says why, in words that a log may hold."""
 
 
+class StatementConflict(PublishingFailed):
+    """A second place holds another statement under a name: somebody wrote there, or another log has this one's key."""
+
+
 class CheckpointStore(Protocol):
     """A second place for statements, where the process that writes the log cannot change them."""
 
@@ -84,7 +89,7 @@ class CheckpointStore(Protocol):
     """What the server's log calls it."""
 
     def publish(self, name: str, body: bytes) -> None:
-        """Write a statement once; the same one again is no failure. Raises PublishingFailed."""
+        """Write a statement once; the same one again is no failure. Raises PublishingFailed, StatementConflict."""
         ...
 
     def load(self) -> Iterable[bytes]:
@@ -97,7 +102,7 @@ def name_statement(statement: SignedStatement) -> str:
     content = statement.content
     if statement.kind is StatementKind.CHECKPOINT:
         return f"{Path(content['file']).stem}.{content['number']:06}.json"
-    return f"{statement.kind}.{content['time'].replace(':', '')}.json"
+    return f"{statement.kind}.{content['time'].replace(':', '')}.{sha256(statement.text).hexdigest()[:16]}.json"
 
 
 class FolderCheckpointStore:
@@ -119,7 +124,7 @@ class FolderCheckpointStore:
                 path.hardlink_to(unfinished)
             except FileExistsError:
                 if path.read_bytes() != body:
-                    raise PublishingFailed(f"another statement is there already as `{name}`") from None
+                    raise StatementConflict(f"another statement is there already as `{name}`") from None
             finally:
                 unfinished.unlink()
         except OSError as error:

@@ -14,6 +14,7 @@ from datetime import datetime
 from hashlib import sha256
 from io import BufferedReader
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeAlias
 
 import orjson
@@ -39,6 +40,9 @@ COUNTED_BYTES = 1 << 20
 
 CHECKPOINT_MEMBER = f'"{StatementKind.CHECKPOINT}":'.encode()
 
+
+DECOMPRESSING = Lock()
+"""Held while a compressed file is in memory, so that there is one at a time."""
 
 Content: TypeAlias = mmap.mmap | bytes
 """A file of the log."""
@@ -92,7 +96,8 @@ def _open_content(path: Path) -> Iterator[Content]:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
                 yield content
         else:
-            yield file.read()
+            with DECOMPRESSING:
+                yield file.read()
 
 
 def _may_hold(path: Path, time: datetime) -> bool:

@@ -21,6 +21,7 @@ from onedoor.administration.actions import describe_changes
 from onedoor.audit.acts import ActRecorder
 from onedoor.audit.log import AuditLogUnavailable, open_audit_log
 from onedoor.audit.record import AuditedChange, Surface, derive_redaction_key, hash_scalar
+from onedoor.audit.settings import RecordsSettings
 from onedoor.config import AdministrationSettings
 from onedoor.connectors.checkpoint_stores import open_sealing
 from onedoor.errors import ConfigurationError
@@ -37,6 +38,10 @@ class AdministrationContext(Protocol):
 
     def load_administration_settings(self) -> AdministrationSettings:
         """Read where users are and where what is done to them is recorded."""
+        ...
+
+    def load_records_settings(self) -> RecordsSettings:
+        """Read where what is done is recorded, and what seals it."""
         ...
 
     def open_database(self) -> AbstractContextManager[MetadataDatabase]:
@@ -109,15 +114,15 @@ class Administrator:
         name_changes: Callable[[str], Sequence[AuditedChange]],
         intended_changes: Sequence[AuditedChange] = (),
     ) -> Result:
-        settings, actor = context.load_administration_settings(), self._name_actor(context)
+        actor = self._name_actor(context)
         reason, now = self._require_reason(), datetime.now(UTC)
 
         async def record_act(record_id: str) -> tuple[Result, Sequence[AuditedChange]]:
             result = act(Attribution(actor=actor, reason=reason, record_id=record_id))
             return result, name_changes(record_id)
 
-        sealing = open_sealing(settings.records.checkpoints)
-        audit_log = open_audit_log(settings.records.folder, now, sealing=sealing)
+        records = context.load_records_settings()
+        audit_log = open_audit_log(records.folder, now, sealing=open_sealing(records.checkpoints))
         recorder = ActRecorder(audit_log=audit_log, surface=Surface.CLI, redaction_key=self._derive_key(context))
         principal = _build_principal(actor, now)
         try:

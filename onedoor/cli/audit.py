@@ -260,7 +260,7 @@ def rotate_key(context: RotationContext, administrator: Administrator, successor
     Example:
       python -m onedoor audit rotate-key fXZZ... --reason "a year has passed"
     """
-    sealing = open_sealing(context.load_administration_settings().records.checkpoints)
+    sealing = open_sealing(context.load_records_settings().checkpoints)
     if sealing is None:
         raise ConfigurationError("there is no key to rotate: set `records.checkpoints.private_key`")
     public_key = parse_public_key(successor)
@@ -272,7 +272,7 @@ def rotate_key(context: RotationContext, administrator: Administrator, successor
             "time": format_timestamp(now),
             "until": format_timestamp(now + timedelta(hours=hours)),
         }
-        audit_log = open_audit_log(context.load_administration_settings().records.folder, now, sealing=sealing)
+        audit_log = open_audit_log(context.load_records_settings().folder, now, sealing=sealing)
         try:
             assert audit_log.checkpointer is not None
             audit_log.checkpointer.write_statement(StatementKind.ROTATION, content)

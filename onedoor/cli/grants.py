@@ -149,7 +149,7 @@ def report_command(context: RegisterContext, grant: str) -> None:
     with context.open_database() as database, _explaining_refusals():
         found = find_grant(database, grant)
         emails = {user.id: user.email for user in users.list_users(database)}
-    report = load_grant_report(context.load_administration_settings().records.folder, found.id)
+    report = load_grant_report(context.load_administration_settings().records_folder, found.id)
     _print_grants([found], emails, as_json=False)
     _print_report(report)
 

@@ -8,7 +8,7 @@ from html import unescape
 from typing import Any
 
 from onedoor.audit.checkpointer import Sealing
-from onedoor.audit.checkpoints import CheckpointStore, FolderCheckpointStore, PublishingFailed
+from onedoor.audit.checkpoints import CheckpointStore, FolderCheckpointStore, PublishingFailed, StatementConflict
 from onedoor.audit.settings import CheckpointBucket, CheckpointChannel, CheckpointSettings
 from onedoor.audit.statements import CommandSigner, Signer, load_key_signer, parse_public_key
 from onedoor.errors import ConfigurationError
@@ -19,10 +19,14 @@ SLACK_PAGE_SIZE = 200
 
 
 def open_sealing(settings: CheckpointSettings | None) -> Sealing | None:
-    """Open what seals an audit log; None: no key is set. Raises ConfigurationError."""
-    signer = open_signer(settings) if settings is not None else None
-    if settings is None or signer is None:
+    """Open what seals an audit log; None: nothing is to. Raises ConfigurationError where the key is missing."""
+    if settings is None:
         return None
+    signer = open_signer(settings)
+    if signer is None:
+        raise ConfigurationError(
+            "`records.checkpoints` needs a `private_key` or a `sign_command`: set it wherever something is recorded"
+        )
     if not settings.seconds > 0:
         raise ConfigurationError("`records.checkpoints.seconds` must be more than 0")
     return Sealing(signer=signer, seconds=settings.seconds, stores=open_checkpoint_stores(settings))
@@ -88,7 +92,7 @@ class S3CheckpointStore:
                 if error.response.get("Error", {}).get("Code") != "PreconditionFailed":
                     raise
                 if self._read(key) != body:
-                    raise PublishingFailed(f"another statement is there already as `{name}`") from None
+                    raise StatementConflict(f"another statement is there already as `{name}`") from None
 
     def load(self) -> Iterator[bytes]:
         """Yield every object below the prefix."""

@@ -10,7 +10,7 @@ import pytest
 
 from onedoor.audit.checkpointer import PUBLISHED_SUFFIX, Sealing
 from onedoor.audit.checkpoints import FolderCheckpointStore, PublishingFailed, parse_checkpoint, parse_statements
-from onedoor.audit.log import AuditLog, open_audit_log
+from onedoor.audit.log import AuditLog, Rotation, hash_line, open_audit_log
 from onedoor.audit.reader import read_records
 from onedoor.audit.record import AuditRecord
 from onedoor.audit.statements import (
@@ -254,3 +254,77 @@ def test_a_folder_takes_a_statement_once(tmp_path: Path) -> None:
 def test_what_is_no_key_is_one_clear_sentence(text: str) -> None:
     with pytest.raises(ConfigurationError, match=r"^(this is no public key|`.*` is no (key|date))"):
         parse_trusted_key(text)
+
+
+async def test_a_second_place_that_holds_another_checkpoint_is_said_and_the_later_ones_reach_it(
+    folder: Path, record: Make, tmp_path: Path
+) -> None:
+    store = FolderCheckpointStore(tmp_path / "checkpoints")
+    audit_log = open_audit_log(folder, START, sealing=Sealing(signer=SIGNER, seconds=NEVER, stores=(store,)))
+    assert audit_log.checkpointer is not None
+    store.publish(f"{find_file(folder).stem}.000001.json", b"{}")
+    await audit_log.append(record(1))
+    audit_log.checkpointer.seal()
+    assert not audit_log.checkpointer.is_up
+    audit_log.close()
+    assert [
+        checkpoint.number for checkpoint in map(parse_checkpoint, parse_statements(store.load())) if checkpoint
+    ] == [2]
+    assert count_published(folder) == 0
+
+
+async def test_statements_of_one_moment_have_names_of_their_own(folder: Path) -> None:
+    store = MemoryStore()
+    audit_log = open_sealed(folder, store)
+    assert audit_log.checkpointer is not None
+    for name in ("a", "b"):
+        audit_log.checkpointer.write_statement(StatementKind.DELETION, {"file": name, "time": "2026-11-01"})
+    audit_log.close()
+    assert len(store.bodies) == 3
+
+
+async def test_an_end_that_was_cut_off_is_said_to_be(folder: Path, record: Make) -> None:
+    store = MemoryStore()
+    audit_log = open_sealed(folder, store)
+    await audit_log.append(record(1))
+    audit_log.close()
+    path = find_file(folder)
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:1]))
+    assert [
+        (finding.line, finding.reason[:23]) for finding in verify_folder(folder, store.statements, KEYS).findings
+    ] == [
+        (1, "its end was cut off: it"),
+        (1, "its end is not sealed: "),
+    ]
+
+
+async def test_a_root_that_is_not_that_of_the_lines_is_found_though_the_key_signed_it(
+    folder: Path, record: Make
+) -> None:
+    audit_log = open_sealed(folder)
+    await audit_log.append(record(1))
+    assert audit_log.checkpointer is not None
+    head = hash_line(find_file(folder).read_bytes().splitlines()[-1])
+    content = {
+        "file": find_file(folder).name, "number": 1, "first": 1, "lines": 2, "records": 1, "head": head,
+        "root": "0" * 64, "time": "2026-11-01", "end": False,
+    }  # fmt: skip
+    audit_log.checkpointer.write_statement(StatementKind.CHECKPOINT, content)
+    (finding,) = verify_folder(folder, keys=KEYS).findings
+    audit_log.close()
+    assert (finding.line, finding.reason) == (3, "the checkpoint does not fit the lines before it")
+
+
+async def test_nothing_is_stated_in_a_file_whose_end_is_sealed(folder: Path, record: Make) -> None:
+    audit_log = open_audit_log(
+        folder, START, sealing=Sealing(signer=SIGNER, seconds=NEVER), rotation=Rotation(max_bytes=1)
+    )
+    full = audit_log.checkpointer
+    await audit_log.append(record(1))
+    await audit_log.append(record(2))
+    assert full is not None
+    full.close()
+    with pytest.raises(SigningFailed, match=r"^the file has ended: try again$"):
+        full.write_statement(StatementKind.DELETION, {"file": "a", "time": "2026-11-01"})
+    audit_log.close()
+    assert verify_folder(folder, keys=KEYS).findings == ()

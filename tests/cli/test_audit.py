@@ -136,3 +136,10 @@ def test_an_answer_is_proved_months_later_without_the_log(folder: Path, tmp_path
         (tmp_path / "answer.json").write_bytes(answer)
         result = run(tmp_path / "nowhere")(*words, "--public-key", str(folder / "audit.pub"))
         assert (result.exit_code, output in result.output) == (code, True), result.output
+
+
+def test_only_what_is_recorded_needs_the_key(folder: Path) -> None:
+    (folder / "secrets/checkpoint_key").unlink()
+    assert run(folder)("users", "list").exit_code == 0
+    refused = run(folder)("users", "deactivate", "ada@acme.example", "--reason", "she leaves")
+    assert (refused.exit_code, "`records.checkpoints` needs a `private_key`" in refused.output) == (2, True)

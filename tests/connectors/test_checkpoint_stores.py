@@ -98,7 +98,8 @@ def test_settings_open_what_they_name(tmp_path: Path, bucket: CheckpointBucket) 
         "the folder of checkpoints", "the bucket of checkpoints", "the channel of checkpoints",
     ]  # fmt: skip
     assert open_sealing(None) is None
-    assert open_sealing(CheckpointSettings(folder=tmp_path)) is None
+    with pytest.raises(ConfigurationError, match=r"^`records.checkpoints` needs a `private_key` or a `sign_command`"):
+        open_sealing(CheckpointSettings(folder=tmp_path))
 
 
 @pytest.mark.parametrize(

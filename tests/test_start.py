@@ -11,6 +11,7 @@ from onedoor.config import Settings, load_settings
 from onedoor.errors import ConfigurationError
 from onedoor.storage.database import open_database
 from tests import acme
+from tests.audit.sealed_logs import PRIVATE_KEY
 
 PEPPER = "a pepper of thirty-two characters"
 
@@ -39,7 +40,7 @@ def settings(folder: Path, more: str, host: str = "127.0.0.1") -> Settings:
     (folder / "records").mkdir(exist_ok=True)
     text = f'[server]\nhost = "{host}"\n[state]\nurl = "sqlite:///state.sqlite"\n[records]\nfolder = "records"\n{more}'
     (folder / "onedoor.toml").write_text(text)
-    return load_settings(folder / "onedoor.toml", {"ONEDOOR_PEPPER": PEPPER})
+    return load_settings(folder / "onedoor.toml", {"ONEDOOR_PEPPER": PEPPER, "CHECKPOINT_KEY": PRIVATE_KEY})
 
 
 @pytest.mark.parametrize(("more", "sentence"), MISTAKES.values(), ids=MISTAKES)
@@ -61,6 +62,23 @@ async def test_keys_of_the_demo_are_refused_by_a_server_that_others_can_reach(tm
     assert str(mistake.value) == (
         "the state holds keys of the demo, which anyone can make: do not listen on `0.0.0.0` with it"
     )
+
+
+@pytest.mark.parametrize(
+    ("host", "key", "warnings"),
+    [
+        ("0.0.0.0", "", 1),
+        ("127.0.0.1", "", 0),
+        ("0.0.0.0", '[records.checkpoints]\nprivate_key = { env = "CHECKPOINT_KEY" }\n', 0),
+    ],
+)
+async def test_a_server_that_others_can_reach_says_once_that_nothing_seals_its_records(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, host: str, key: str, warnings: int
+) -> None:
+    with pytest.raises(ConfigurationError):  # Acme's sources are not there
+        async with open_app(settings(tmp_path, key, host=host), acme.company()):
+            pass
+    assert len([message for message in caplog.messages if "no checkpoints" in message]) == warnings
 
 
 async def test_the_start_removes_the_spill_database_of_a_killed_server(

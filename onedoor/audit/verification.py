@@ -138,7 +138,8 @@ def verify_files(
         if checkpoint is not None:
             published_by_file[checkpoint.file].append((statement, checkpoint))
     checks = {
-        file.name: check_file(file, [checkpoint for _, checkpoint in published_by_file[file.name]]) for file in files
+        file.name: check_file(file, [checkpoint for _, checkpoint in published_by_file.get(file.name, ())])
+        for file in files
     }
     trusted = TrustedKeys(keys)
     others = [statement for statement in published if statement.kind is not StatementKind.CHECKPOINT]
@@ -151,12 +152,8 @@ def verify_files(
     for check in checks.values():
         _check_signatures(check, trusted)
         _check_end(check)
-        if sealed_since is not None and check.sealed_by is None and not check.findings:
-            if not check.lines:
-                check.add("it is empty", None, FindingKind.UNPROVED)
-            elif check.started >= sealed_since:
-                reason = "nothing seals it, though others were sealed already when it began"
-                check.add(reason, None, FindingKind.UNPROVED)
+        if sealed_since is not None:
+            _check_is_sealed(check, sealed_since)
     findings = [finding for check in checks.values() for finding in check.findings]
     for name, known in published_by_file.items():
         valid = [found for found in known if not trusted or trusted.vouch_for(found[0])]
@@ -311,6 +308,17 @@ def _check_end(check: FileCheck) -> None:
     elif not ends and not check.file.is_open:
         reason = "its end is not sealed: its process was stopped at once, or the end was cut off"
         check.add(reason, check.lines, FindingKind.UNPROVED)
+
+
+def _check_is_sealed(check: FileCheck, sealed_since: str) -> None:
+    """Find a file that nothing seals though the log was sealed when it began, and one that holds nothing at all."""
+    if check.sealed_by is not None or check.findings:
+        return
+    if not check.lines:
+        check.add("it is empty", None, FindingKind.UNPROVED)
+    elif check.started >= sealed_since:
+        reason = "nothing seals it, though others were sealed already when it began"
+        check.add(reason, None, FindingKind.UNPROVED)
 
 
 def _compare(check: FileCheck, published: Sequence[tuple[SignedStatement, Checkpoint]]) -> Iterator[Finding]:

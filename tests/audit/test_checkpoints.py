@@ -10,7 +10,7 @@ import pytest
 
 from onedoor.audit.checkpointer import PUBLISHED_SUFFIX, Sealing
 from onedoor.audit.checkpoints import FolderCheckpointStore, PublishingFailed, parse_checkpoint, parse_statements
-from onedoor.audit.log import AuditLog, Rotation, hash_line, open_audit_log
+from onedoor.audit.log import AuditLog, Rotation, build_header, hash_line, open_audit_log
 from onedoor.audit.reader import read_records
 from onedoor.audit.record import AuditRecord
 from onedoor.audit.statements import (
@@ -328,3 +328,15 @@ async def test_nothing_is_stated_in_a_file_whose_end_is_sealed(folder: Path, rec
         full.write_statement(StatementKind.DELETION, {"file": "a", "time": "2026-11-01"})
     audit_log.close()
     assert verify_folder(folder, keys=KEYS).findings == ()
+
+
+@pytest.mark.parametrize(("content", "reason"), [(b"", "it is empty"), (None, "nothing seals it, though others")])
+async def test_a_file_that_nothing_seals_beside_sealed_ones_is_found(
+    folder: Path, record: Make, content: bytes | None, reason: str
+) -> None:
+    open_sealed(folder).close()
+    (folder / "20270101T000000.000000Z-1.jsonl").write_bytes(
+        build_header("2027-01-01T00:00:00.000000+00:00", 1) + b"\n" if content is None else content
+    )
+    (finding,) = verify_folder(folder, keys=KEYS).findings
+    assert (finding.kind, finding.reason[: len(reason)]) == (FindingKind.UNPROVED, reason)

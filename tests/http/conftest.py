@@ -215,7 +215,7 @@ async def open_server(state: MetadataDatabase, keys: Keys, tmp_path: Path) -> As
                 rate_limiter=RateLimiter(rate_limits),
                 allowed_origins=allowed_origins,
                 documents=documents or PersistedDocuments(),
-                health=HealthCheck(sources),
+                health=HealthCheck(sources, audit_log),
                 export_store=FolderExportStore(tmp_path / "exports"),
             )
             port = await stack.enter_async_context(serve_app(app))

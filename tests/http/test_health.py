@@ -1,10 +1,14 @@
 """Serve /health without a key, and nothing elsewhere."""
 
+import asyncio
+
 import pytest
 
+from onedoor.audit.checkpointer import Sealing
 from onedoor.errors import ConnectorError
 from onedoor.spi.scan import ScanRequest
 from tests import acme
+from tests.audit.sealed_logs import NEVER, SIGNER, MemoryStore
 from tests.http.conftest import HookedConnector, OpenServer, RunningServer, hang
 
 
@@ -33,6 +37,19 @@ async def test_health_says_alive_ready_and_each_source_up_or_down_and_nothing_mo
             "sources": {name: "down" if name in acts else "up" for name in acme.sources()},
         },
     )
+
+
+async def test_health_says_whether_checkpoints_reach_their_second_place(open_server: OpenServer) -> None:
+    store = MemoryStore(is_down=True)
+    server: RunningServer = await open_server(sealing=Sealing(signer=SIGNER, seconds=NEVER, stores=(store,)))
+    checkpointer = server.app_state.executor.audit_log.checkpointer
+    assert checkpointer is not None
+    seen = []
+    for store.is_down in (True, False):
+        await server.ask("{ __typename }")
+        await asyncio.to_thread(checkpointer.seal)
+        seen.append((await server.send("GET", "/health")).body["checkpoints"])
+    assert seen == ["down", "up"]
 
 
 async def test_health_is_not_on_record(server: RunningServer) -> None:

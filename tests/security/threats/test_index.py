@@ -11,7 +11,7 @@ ROWS: dict[int, list[str]] = {
         "security/permission/test_forms.py::test_fragments_in_a_circle_are_rejected_unread",
         "security/permission/test_model.py::test_every_decision_is_the_models",
         "properties/access/test_access.py::test_everybody_gets_the_answer_of_the_model",
-        "properties/reference/test_questions.py::test_every_random_query_gets_the_reply_of_the_reference",
+        "properties/reference/test_questions.py::test_random_queries_of_the_whole_language_get_the_reply_of_the_reference",
     ],
     2: [
         "security/permission/test_check.py::test_a_schema_that_breaks_a_rule_does_not_build",
@@ -77,7 +77,7 @@ ROWS: dict[int, list[str]] = {
         "query/spec/test_cursors.py::test_a_text_that_is_no_cursor_is_refused",
         "query/spec/test_cursors.py::test_a_cursor_shows_nothing_that_its_bearer_may_not_see",
         "query/spec/test_cursors.py::test_a_cursor_does_not_show_what_it_is_made_of",
-        "query/rules/test_rows.py::test_a_cursor_of_a_hidden_row_leads_on_to_the_rows_that_are_seen",
+        "query/rules/test_rows.py::test_a_cursor_leads_those_alone_who_see_the_same_rows",
     ],
     11: [
         "security/threats/test_cost.py::test_a_batch_is_refused_whole",

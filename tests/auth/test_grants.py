@@ -25,7 +25,7 @@ from auth.grants import (
     HeldGrant,
     LastTurn,
 )
-from auth.groups import FunctionalGroup
+from auth.groups import HOURS_MAX, FunctionalGroup
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -101,6 +101,18 @@ def test_a_request_may_take_all_the_time_there_is_and_follow_another_group_or_a_
     assert request(own=[active()]).state is GrantState.REQUESTED
     assert request(starts_at=NOON - HOUR).starts_at == NOON
     assert request(starts_at=NOON + timedelta(days=30)).starts_at == NOON + timedelta(days=30)
+
+
+def test_an_administrator_lends_to_others_and_never_to_themselves() -> None:
+    asked = AccessRequest(person_id="ada", group=SUPPORT, duration=HOUR)
+    assert grants.lend("G1", asked, step("ben"), ()).state is GrantState.WAITING
+    with pytest.raises(GrantRefused, match="nobody decides on access of their own"):
+        grants.lend("G1", asked, step("ada"), ())
+
+
+@pytest.mark.parametrize(("hours", "bounded"), [(1.5, 1.5), (1e300, HOURS_MAX), (-1e300, -HOURS_MAX)])
+def test_a_duration_is_one_that_can_be_represented(hours: float, bounded: float) -> None:
+    assert grants.build_duration(hours) == timedelta(hours=bounded)
 
 
 DECISIONS: dict[str, Callable[..., Grant]] = {"approve": grants.approve, "deny": grants.deny}
@@ -278,14 +290,14 @@ def test_who_forces_a_return_chooses_nobody_who_counts() -> None:
 
 
 def test_what_is_asked_for_good_is_a_membership_once_it_is_approved_by_another() -> None:
-    asked = replace(request(group=SUPPORT), duration=None, requested=step("ben"))
+    request_for_good = AccessRequest(person_id="ada", group=SUPPORT, duration=None)
+    asked = grants.request_grant("g", request_for_good, step("ben"), ())
     with pytest.raises(GrantRefused, match="nobody decides on what they asked for"):
         grants.approve(asked, step("ben"), APPROVERS)
     joined = grants.approve(asked, step("ann"), APPROVERS)
     assert (joined.state, run(joined)) == (GrantState.JOINED, [])
-    request_for_good = AccessRequest(person_id="ada", group=ON_CALL, duration=None)
     with pytest.raises(GrantRefused, match="has one holder at a time"):
-        grants.request_grant("g", request_for_good, step("ben"), ())
+        grants.request_grant("g", replace(request_for_good, group=ON_CALL), step("ben"), ())
 
 
 def test_a_forced_return_is_of_what_is_active_by_another_who_approves_with_a_reason() -> None:

@@ -6,6 +6,7 @@ from auth.authentication import Principal
 from auth.policy import decide
 from onedoor.jobs.reads import list_read_rows
 from onedoor.jobs.store import STARTER_ALONE
+from onedoor.query.authorize import list_read_coordinates
 from tests.query.rules.world import DESK, STAFF, VENDOR, World
 
 ALL_ACCOUNTS, ALL_CONTRACTS = ("Account", "rows", "all"), ("Contract", "rows", "all")
@@ -45,3 +46,12 @@ async def test_all_rows_are_allowed_to_the_groups_that_see_them(world: World) ->
     policy = world.engine.catalog.policy
     allowed = {group: decide(policy, ALL_ACCOUNTS, frozenset({group})).allowed for group in ("staff", "desk", "vendor")}
     assert allowed == {"staff": True, "desk": False, "vendor": False}
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_change_reads_what_is_shown_of_it_and_not_itself(world: World) -> None:
+    text = 'mutation { updateDeal(input: {id: "10", title: "red", dryRun: true}) { row deal { title } } }'
+    plan = (await world.ask(STAFF, text)).cached_plan
+    assert plan is not None
+    read = list_read_coordinates(plan.catalog.schema, plan.catalog.policy, plan.fields, plan.decisions)
+    assert {".".join(coordinate) for coordinate in read} == {"DealChange.row", "DealChange.deal", "Deal.title"}

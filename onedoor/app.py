@@ -95,7 +95,7 @@ from onedoor.runtime.quota import READS_QUOTA, ConnectorRateLimiters
 from onedoor.runtime.row_cache import CacheStore, InMemoryCacheStore, RowCache
 from onedoor.schema.builder import build_document, build_from_document, check_groups, compute_version
 from onedoor.schema.federation import build_subgraph
-from onedoor.schema.proposed_rules import build_proposed_policy
+from onedoor.schema.proposed_rules import build_proposed_policy, build_proposed_row_rules
 from onedoor.schema.sdl import add_owner_contacts
 from onedoor.schema.visibility import build_visible_schema
 from onedoor.spi.connector import Connector, ConnectorKind
@@ -307,6 +307,7 @@ async def open_app(settings: Settings, company: Company, *, start_jobs: bool = F
             build_policy=partial(
                 build_proposed_policy, parts.modules, company.groups, masking_groups=parts.masking_groups
             ),
+            build_row_rules=partial(build_proposed_row_rules, parts.row_rules),
             get_view=get_view,
             run=lambda principal, call: run_in_turn(engine, principal, call),
         )

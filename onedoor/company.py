@@ -21,7 +21,8 @@ from onedoor.jobs.registry import register_jobs
 from onedoor.jobs.service import list_job_mutations
 from onedoor.model.catalog import Action, SubscriptionSource
 from onedoor.model.mapping import TypeMapping
-from onedoor.model.reader import list_masking_groups
+from onedoor.model.reader import list_masking_groups, list_row_rules
+from onedoor.model.row_rules import RowRuleTexts
 from onedoor.mutations.declarations import MutationDeclaration, RowMutation, Saga
 from onedoor.mutations.history import add_history_mappings
 from onedoor.query.context import QueryEngine
@@ -232,6 +233,11 @@ class CompanySchema:
     def masking_groups(self) -> Mapping[tuple[str, str], frozenset[str]]:
         """The groups that see a part of a field's values, by type and field."""
         return list_masking_groups(self.mappings)
+
+    @property
+    def row_rules(self) -> RowRuleTexts:
+        """The rules for rows, in words, by type and group."""
+        return list_row_rules(self.mappings)
 
 
 def build_company_schema(company: Company, settings: SchemaSettings, *, exports: bool) -> CompanySchema:

@@ -24,9 +24,17 @@ from onedoor.query.access import (
     list_written_coordinates,
     parse_coordinate,
 )
-from onedoor.query.replay import ChangedDecision, RecordedShapes, collect_shapes, find_changed_rules, replay
+from onedoor.query.replay import (
+    ChangedDecision,
+    RecordedShapes,
+    collect_shapes,
+    find_changed_row_rules,
+    find_changed_rules,
+    format_row_rules,
+    replay,
+)
 from onedoor.schema.builder import build_document, build_from_document, check_groups
-from onedoor.schema.proposed_rules import build_proposed_policy
+from onedoor.schema.proposed_rules import build_proposed_policy, build_proposed_row_rules
 
 NO_SHAPES = RecordedShapes(counts={}, last_times={}, skipped=0)
 
@@ -146,16 +154,19 @@ def compare_policies(
     since = format_timestamp(datetime.now(UTC) - timedelta(days=days))
     shapes = NO_SHAPES if records is None else collect_shapes(read_records(records), since)
     result = replay(local.catalog, old, new, shapes, view=local.catalog.schema)
-    rules = _describe_changed_rules(local, old, new)
+    rules, row_rules = _describe_changed_rules(local, old, new), _describe_changed_row_rules(local, before, after)
     decisions = [_describe_changed_decision(changed) for changed in result.changes]
     if as_json:
         counts = {"documents": result.documents, "requests": result.requests, "skipped": result.skipped}
-        click.echo(json.dumps({**counts, "rules": rules, "changes": decisions}, indent=2))
+        click.echo(json.dumps({**counts, "rules": rules, "row_rules": row_rules, "changes": decisions}, indent=2))
     else:
         _print_rows(rules, RULE_HEADERS)
+        _print_rows(row_rules, ROW_RULE_HEADERS)
         _print_rows(decisions, DECISION_HEADERS)
-        click.echo(f"{len(rules)} rules change, and {len(decisions)} decisions of {result.requests} requests")
-    if check and (rules if records is None else decisions):
+        click.echo(
+            f"{len(rules) + len(row_rules)} rules change, and {len(decisions)} decisions of {result.requests} requests"
+        )
+    if check and ([*rules, *row_rules] if records is None else decisions):
         raise SystemExit(EXIT_REFUSED)
 
 
@@ -181,6 +192,26 @@ def _describe_changed_rules(local: LocalPolicy, old: AccessPolicy, new: AccessPo
         for rule in find_changed_rules(old, new, coordinates)
     ]
 
+
+def _describe_changed_row_rules(
+    local: LocalPolicy, before: Path | None, after: Path | None
+) -> Sequence[Mapping[str, Any]]:
+    old, new = (
+        build_proposed_row_rules(local.parts.row_rules, "" if path is None else _read_text(path))
+        for path in (before, after)
+    )
+    return [
+        {
+            "type": rules.type,
+            "weakened": rules.is_weakened,
+            "before": list(format_row_rules(rules.before)),
+            "after": list(format_row_rules(rules.after)),
+        }
+        for rules in find_changed_row_rules(old, new)
+    ]
+
+
+ROW_RULE_HEADERS = {"type": "rows of", "weakened": "weakened", "before": "before", "after": "after"}
 
 RULE_HEADERS = {
     "coordinate": "rule", "weakened": "weakened", "before": "before", "after": "after",

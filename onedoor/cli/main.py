@@ -213,7 +213,7 @@ def sdl(context: CommandContext) -> None:
     from onedoor.schema.builder import print_sdl
 
     parts = context.load_company_schema()
-    click.echo(print_sdl(parts.modules, parts.masking_groups), nl=False)
+    click.echo(print_sdl(parts.modules, parts.masking_groups, parts.row_rules), nl=False)
 
 
 def _add_alias(command: click.Command, old_name: str) -> None:

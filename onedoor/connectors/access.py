@@ -23,6 +23,7 @@ from onedoor.audit.record import format_timestamp
 from onedoor.errors import ConfigurationError, ConnectorError, ErrorCode, RequestRejected
 from onedoor.model.catalog import Catalog
 from onedoor.model.mapping import Relationship, TypeMapping
+from onedoor.model.row_rules import RowRuleTexts
 from onedoor.query.access import (
     explain_access,
     explain_decision,
@@ -35,10 +36,13 @@ from onedoor.query.access import (
 )
 from onedoor.query.replay import (
     ChangedDecision,
+    ChangedRowRules,
     ChangedRule,
     ReplayResult,
     collect_shapes,
+    find_changed_row_rules,
     find_changed_rules,
+    format_row_rules,
     replay,
 )
 from onedoor.query.simulation import FieldDecision, simulate
@@ -64,6 +68,8 @@ GIVEN_TIME = Column(ColumnType.TIME, EQUAL)
 GROUP, ACCESS, SIMULATION, SIMULATED_FIELD = "group", "access", "simulation", "simulated_field"
 
 POLICY_DIFF, RULE_CHANGE, DECISION_CHANGE = "policy_diff", "rule_change", "decision_change"
+
+ROW_RULE_CHANGE = "row_rule_change"
 
 RECEIPT = "receipt"
 
@@ -110,6 +116,12 @@ ACCESS_CAPABILITIES: Mapping[str, Capabilities] = {
             "groups_after": LIST, "unmasked_groups_before": LIST, "unmasked_groups_after": LIST,
         }
     ),
+    ROW_RULE_CHANGE: Capabilities(
+        columns={
+            "diff_id": TEXT, "place": INTEGER, "type_name": TEXT, "weakened": BOOLEAN, "rows_before": LIST,
+            "rows_after": LIST,
+        }
+    ),
     DECISION_CHANGE: Capabilities(
         columns={
             "diff_id": TEXT, "place": INTEGER, "operation": TEXT, "operation_hash": TEXT, "path": TEXT,
@@ -148,6 +160,8 @@ class AccessServices:
     records_folder: Path
     build_policy: Callable[[str], AccessPolicy]
     """Builds the policy with the rules of an SDL text. Raises ConfigurationError."""
+    build_row_rules: Callable[[str], RowRuleTexts]
+    """Builds the rules for rows that an SDL text has. Raises ConfigurationError."""
     get_view: Callable[[Principal], Awaitable[GraphQLSchema]]
     """Returns the schema that a principal may know."""
     run: Callable[[Principal, Callable[[], Made]], Awaitable[Made]]
@@ -360,10 +374,19 @@ def make_policy_diff(call: AccessCall) -> Made:
     since = arguments.get("since") or datetime.now(UTC) - timedelta(days=REPLAYED_DAYS)
     shapes = collect_shapes(read_records(services.records_folder), format_timestamp(since))
     result = replay(catalog, before, after, shapes, view=call.view)
+    rows_before = services.build_row_rules(arguments.get("from", ""))
+    changed_row_rules = [
+        changed
+        for changed in find_changed_row_rules(rows_before, services.build_row_rules(arguments["to"]))
+        if _may_name(call.view, changed.type)
+    ]
     changed_rules = find_changed_rules(before, after, list_written_coordinates(call.view, catalog.policy))
     return {
         POLICY_DIFF: [_describe_policy_diff(call, result)],
         RULE_CHANGE: [_describe_changed_rule(call, place, changed) for place, changed in enumerate(changed_rules, 1)],
+        ROW_RULE_CHANGE: [
+            _describe_changed_row_rules(call, place, changed) for place, changed in enumerate(changed_row_rules, 1)
+        ],
         DECISION_CHANGE: [
             _describe_changed_decision(call, place, changed)
             for place, changed in enumerate(result.changes, 1)
@@ -392,6 +415,17 @@ def _describe_changed_rule(call: AccessCall, place: int, changed: ChangedRule) -
         "groups_after": format_requirements(changed.after.requirements),
         "unmasked_groups_before": format_requirements(changed.before.unmasked_requirements),
         "unmasked_groups_after": format_requirements(changed.after.unmasked_requirements),
+    }
+
+
+def _describe_changed_row_rules(call: AccessCall, place: int, changed: ChangedRowRules) -> RowValues:
+    return {
+        "diff_id": call.id,
+        "place": place,
+        "type_name": changed.type,
+        "weakened": changed.is_weakened,
+        "rows_before": format_row_rules(changed.before),
+        "rows_after": format_row_rules(changed.after),
     }
 
 
@@ -462,10 +496,12 @@ MAPPINGS = (
         collection=POLICY_DIFF,
         relationships={
             "rules": Relationship(to="RuleChange", local="id", remote="diff_id"),
+            "rowRules": Relationship(to="RowRuleChange", local="id", remote="diff_id"),
             "changes": Relationship(to="DecisionChange", local="id", remote="diff_id"),
         },
     ),
     TypeMapping(type="RuleChange", source=ACCESS_SOURCE, collection=RULE_CHANGE, key=("diff_id", "place")),
     TypeMapping(type="Receipt", source=ACCESS_SOURCE, collection=RECEIPT),
+    TypeMapping(type="RowRuleChange", source=ACCESS_SOURCE, collection=ROW_RULE_CHANGE, key=("diff_id", "place")),
     TypeMapping(type="DecisionChange", source=ACCESS_SOURCE, collection=DECISION_CHANGE, key=("diff_id", "place")),
 )

@@ -11,7 +11,15 @@ from onedoor.model.mapping import ComputedField, TypeMapping
 from onedoor.model.masks import compile_mask, derive_mask_key, select_mask, spell_value
 from onedoor.model.names import get_capabilities, map_field_to_columns
 from onedoor.model.parameters import Parameter
-from onedoor.model.row_rules import ALL_ROWS, ATTRIBUTES_VARIABLE, AllRows, iterate_attributes, select_rules
+from onedoor.model.row_rules import (
+    ALL_ROWS,
+    ATTRIBUTES_VARIABLE,
+    AllRows,
+    RowRuleTexts,
+    describe_rule,
+    iterate_attributes,
+    select_rules,
+)
 from onedoor.spi.capabilities import ColumnType
 
 ReaderTraits: TypeAlias = Mapping[str, Mapping[str, Any]]
@@ -24,6 +32,15 @@ def list_masking_groups(mappings: Mapping[str, TypeMapping]) -> Mapping[tuple[st
         (mapping.type, field): frozenset(masks)
         for mapping in mappings.values()
         for field, masks in mapping.mask.items()
+    }
+
+
+def list_row_rules(mappings: Mapping[str, TypeMapping]) -> RowRuleTexts:
+    """Return the rules for rows of each type that has any."""
+    return {
+        mapping.type: {group: describe_rule(rule) for group, rule in mapping.rows.items()}
+        for mapping in mappings.values()
+        if mapping.rows is not None
     }
 
 

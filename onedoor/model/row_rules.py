@@ -84,3 +84,36 @@ def iterate_attributes(conditions: RowConditions) -> Iterator[str]:
                 yield condition.name
             elif is_conditions(condition):
                 yield from iterate_attributes(condition)
+
+
+RowRuleTexts: TypeAlias = Mapping[str, Mapping[str, str]]
+"""By type with rules and group, the rule in words, to show and to compare."""
+
+NO_ROW_RULES: RowRuleTexts = {}
+
+ALL_ROWS_TEXT = "all rows"
+
+
+def describe_rule(rule: RowRule) -> str:
+    """Write a rule in words, the same for rules that are the same."""
+    return ALL_ROWS_TEXT if isinstance(rule, AllRows) else _describe_conditions(rule)
+
+
+def _describe_conditions(conditions: RowConditions) -> str:
+    alternatives = [
+        " and ".join(_describe_condition(name, part[name]) for name in sorted(part)) or "no row"
+        for part in list_alternatives(conditions)
+    ]
+    return " or ".join(sorted(alternatives)) or "no row"
+
+
+def _describe_condition(name: str, condition: Any) -> str:
+    if isinstance(condition, Attribute):
+        return f"{name} is the attribute {condition.name}"
+    if isinstance(condition, Compared):
+        return f"{name} {condition.op.value} {condition.value}"
+    if is_conditions(condition):
+        return f"{name} has ({_describe_conditions(condition)})"
+    if isinstance(condition, tuple):
+        return f"{name} is one of ({', '.join(sorted(map(str, condition)))})"
+    return f"{name} is {condition}"

@@ -48,6 +48,7 @@ from auth.policy import AccessPolicy, GroupRequirement, SchemaCoordinate
 from onedoor.errors import RequestRejected
 from onedoor.model.catalog import Catalog
 from onedoor.model.parameters import Parameter
+from onedoor.model.row_rules import ALL_ROWS_TEXT, RowRuleTexts
 from onedoor.query.authorize import authorize
 from onedoor.query.selection import FieldCollector, SelectedField
 from onedoor.query.simulation import FieldDecision, list_field_decisions
@@ -308,6 +309,37 @@ def find_changed_rules(
         ChangedRule(coordinate=coordinate, before=old, after=new) for coordinate, old, new in pairs if old != new
     ]
     return sorted(changed, key=lambda rule: not rule.is_weakened)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangedRowRules:
+    """A type whose rules for rows differ, in words by group; a type without any shows all rows to everybody."""
+
+    type: str
+    before: Mapping[str, str]
+    after: Mapping[str, str]
+
+    @property
+    def is_weakened(self) -> bool:
+        """Whether somebody may see more rows: of two texts that differ nobody knows, so it is taken for true."""
+        if not self.before or not self.after:
+            return not self.after
+        return any(self.before.get(group) not in (ALL_ROWS_TEXT, rows) for group, rows in self.after.items())
+
+
+def find_changed_row_rules(before: RowRuleTexts, after: RowRuleTexts) -> Sequence[ChangedRowRules]:
+    """Find the types whose rules for rows differ, by name; those that are weakened first."""
+    changed = [
+        ChangedRowRules(type=name, before=before.get(name, {}), after=after.get(name, {}))
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name, {}) != after.get(name, {})
+    ]
+    return sorted(changed, key=lambda rules: not rules.is_weakened)
+
+
+def format_row_rules(rules: Mapping[str, str]) -> tuple[str, ...]:
+    """Write the rules for rows of a type, a line for each group."""
+    return tuple(f"{group}: {rows}" for group, rows in sorted(rules.items()))
 
 
 def _get_rule(policy: AccessPolicy, coordinate: SchemaCoordinate) -> AccessRule:

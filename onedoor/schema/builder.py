@@ -25,9 +25,11 @@ from graphql import (
 
 from auth.groups import Groups
 from auth.policy import AccessPolicy, GroupRequirement, SchemaCoordinate
+from onedoor.model.row_rules import NO_ROW_RULES, RowRuleTexts
 from onedoor.schema.annotations import Allow, Owned
 from onedoor.schema.generate.mutations import add_change_types
 from onedoor.schema.generate.types import build_definitions
+from onedoor.schema.limiting import limit_document
 from onedoor.schema.masking import (
     NO_MASKS,
     GuardedNode,
@@ -74,9 +76,15 @@ def build_document_of(shapes: SchemaShape, masking_groups: MaskingGroups = NO_MA
     return mask_document(document, masking_groups) if masking_groups else document
 
 
-def print_sdl(modules: Iterable[ModuleType], masking_groups: MaskingGroups = NO_MASKS) -> str:
-    """Print the text of schema/schema.graphql, sorted so that it does not depend on where a type is declared."""
-    return print_ast(sort_document(build_document(modules, masking_groups))) + "\n"
+def print_sdl(
+    modules: Iterable[ModuleType], masking_groups: MaskingGroups = NO_MASKS, row_rules: RowRuleTexts = NO_ROW_RULES
+) -> str:
+    """Print the text of schema/schema.graphql, sorted so that it does not depend on where a type is declared.
+
+    Rules for rows are printed to be read and compared; what enforces them are the mappings.
+    """
+    document = limit_document(build_document(modules, masking_groups), row_rules)
+    return print_ast(sort_document(document)) + "\n"
 
 
 def compute_version(document: DocumentNode) -> str:

@@ -20,6 +20,7 @@ from graphql import (
 from auth.groups import Groups
 from auth.policy import AccessPolicy
 from onedoor.errors import build_unknown_name_error
+from onedoor.model.row_rules import RowRuleTexts
 from onedoor.schema.builder import (
     build_document_of,
     check_groups,
@@ -27,6 +28,7 @@ from onedoor.schema.builder import (
     derive_policy,
 )
 from onedoor.schema.generate.mutations import add_change_types
+from onedoor.schema.limiting import read_row_rules
 from onedoor.schema.masking import NO_MASKS, MaskingGroups, read_masking_groups, read_own_requirements
 from onedoor.schema.reader import AccessDirectives, SchemaError, SchemaShape, TypeShape, read_shapes
 
@@ -64,6 +66,19 @@ def build_proposed_policy(
     return policy
 
 
+def build_proposed_row_rules(row_rules: RowRuleTexts, text: str) -> RowRuleTexts:
+    """Return the rules for rows that these types would have by an SDL text, which defines a type or names rules for it.
+
+    Raises ConfigurationError.
+    """
+    proposed = dict(row_rules)
+    for node in _parse_definitions(text) if text else ():
+        rules, name = read_row_rules(node), node.name.value
+        if rules or not isinstance(node, EXTENSIONS):
+            proposed[name] = rules
+    return {name: rules for name, rules in proposed.items() if rules}
+
+
 def _replace_types(shapes: SchemaShape, proposed: Mapping[str, TypeShape]) -> SchemaShape:
     return replace(
         shapes,
@@ -86,7 +101,7 @@ def _apply_rules(shape: TypeShape, node: Any) -> TypeShape:
     for name in proposed if isinstance(node, EXTENSIONS) else ():
         if name not in fields:
             raise build_unknown_name_error(f"field of `{shape.name}`", name, fields)
-    is_extended = isinstance(node, EXTENSIONS) and not node.directives
+    is_extended = isinstance(node, EXTENSIONS) and not _read_allow(node)
     return replace(
         shape,
         access=shape.access if is_extended else _replace_allow(shape.access, _read_allow(node)),

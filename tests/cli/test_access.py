@@ -75,6 +75,7 @@ def test_a_comparison_names_rules_and_decisions_and_may_fail_a_ci(run: Any, tmp_
     assert result.exit_code == 1
     assert (compared["documents"], compared["requests"], compared["skipped"]) == (1, 1, 0)
     assert "Customer.creditLimit" in [rule["coordinate"] for rule in compared["rules"]]
+    assert compared["row_rules"] == []
     assert compared["changes"] == [
         {
             "operation": "Q", "operation_hash": "H", "path": "customers.nodes.creditLimit",

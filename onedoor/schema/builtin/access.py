@@ -123,6 +123,7 @@ class PolicyDiff:
     rules: Many["RuleChange"] = strawberry.field(
         description="The fields and types whose rules differ, but for those that are made for filters, sorts and pages."
     )
+    row_rules: Many["RowRuleChange"] = strawberry.field(description="The types whose rules for rows differ.")
     changes: Many["DecisionChange"] = strawberry.field(
         description="The fields of recorded documents that are allowed by one set of rules and denied by the other."
     )
@@ -146,6 +147,19 @@ class RuleChange:
     unmasked_groups_after: list[str] = strawberry.field(
         description="One group of each of these choices sees the whole of its values after; empty where none is masked."
     )
+
+
+@strawberry.type(
+    description="A type whose rules for rows differ. Without a rule for any group everybody sees all rows.",
+    directives=[allow(*POLICY_REVIEWERS), owned("platform")],
+)
+class RowRuleChange:
+    id: strawberry.ID = strawberry.field(description="The id of the comparison and the place of the rules.")
+    place: int = strawberry.field(description="The place of the rules in the list: what is weakened comes first.")
+    type_name: str = strawberry.field(description="The type.")
+    weakened: bool = strawberry.field(description="Whether somebody may see more rows than before.")
+    rows_before: list[str] = strawberry.field(description="Which rows each group saw before: `vendor: all rows`.")
+    rows_after: list[str] = strawberry.field(description="Which rows each group sees after.")
 
 
 @strawberry.type(

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from onedoor.connectors.access import ACCESS_SOURCE, AccessConnector, AccessServ
 from onedoor.connectors.principal import build_principal_connector
 from onedoor.model.catalog import Catalog
 from onedoor.query.context import QueryEngine, build_query_engine, view_for
-from onedoor.schema.proposed_rules import build_proposed_policy
+from onedoor.schema.proposed_rules import build_proposed_policy, build_proposed_row_rules
 from onedoor.storage.database import MetadataDatabase
 from tests import acme
 
@@ -72,6 +72,7 @@ def open_engine(
         database=database,  # type: ignore[arg-type]
         records_folder=records,
         build_policy=propose,
+        build_row_rules=partial(build_proposed_row_rules, acme.parts().row_rules),
         get_view=get_view,
         run=run,
     )

@@ -1,7 +1,7 @@
 """`policyDiff` replays recorded documents under other rules and names the decisions that change."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,21 @@ from graphql import parse
 from onedoor.audit.log import open_audit_log
 from onedoor.audit.record import AuditOutcome, AuditRecord, hash_literals, hash_variables, normalize_document
 from onedoor.errors import ConfigurationError
+from onedoor.model.row_rules import ALL_ROWS, Compared, attribute, describe_rule
 from onedoor.query.authorize import authorize
-from onedoor.query.replay import collect_recorded_fields, collect_shapes, find_changed_rules, replay
+from onedoor.query.replay import (
+    collect_recorded_fields,
+    collect_shapes,
+    find_changed_row_rules,
+    find_changed_rules,
+    format_row_rules,
+    replay,
+)
 from onedoor.query.simulation import list_field_decisions, simulate
 from onedoor.schema.builder import print_sdl
+from onedoor.schema.proposed_rules import build_proposed_row_rules
 from onedoor.schema.visibility import build_visible_schema
+from onedoor.spi.predicates import Op
 from tests import acme
 from tests.query.access.services import Document, load_golden_documents, open_engine, propose
 
@@ -214,6 +224,66 @@ def test_rules_that_are_weakened_come_first() -> None:
     )
     changed = find_changed_rules(policy, both, reversed(coordinates))
     assert [(rule.coordinate[1], rule.is_weakened) for rule in changed] == [("creditLimit", True), ("email", False)]
+
+
+OWN_ROWS = "vendor is the attribute vendor"
+
+
+@pytest.mark.parametrize(
+    ("text", "after", "weakened"),
+    [
+        ("type Customer { id: ID! }", [], True),
+        (
+            f'extend type Customer @limited(group: "sales", rows: "{OWN_ROWS}") '
+            f'@limited(group: "vendor", rows: "{OWN_ROWS}")',
+            [f"sales: {OWN_ROWS}", f"vendor: {OWN_ROWS}"],
+            False,
+        ),
+        ('extend type Customer @limited(group: "vendor", rows: "all rows")', ["vendor: all rows"], True),
+    ],
+    ids=["no rules any more", "fewer rows", "more rows"],
+)
+async def test_rules_for_rows_that_come_go_or_change_are_a_difference(
+    text: str, after: list[str], weakened: bool
+) -> None:
+    rules = acme.parts().row_rules
+    (changed,) = find_changed_row_rules(rules, build_proposed_row_rules(rules, text))
+    assert (changed.type, list(format_row_rules(changed.after)), changed.is_weakened) == ("Customer", after, weakened)
+    assert f"vendor: {OWN_ROWS}" in format_row_rules(changed.before)
+
+
+async def test_the_difference_names_rules_for_rows_to_whoever_may_know_the_type(tmp_path: Path) -> None:
+    records = write_records(tmp_path)
+    query = "query ($to: String!) { policyDiff(to: $to) { rowRules { nodes { typeName weakened rowsAfter } } } }"
+    to = 'extend type Customer @limited(group: "vendor", rows: "all rows")'
+    open_view = await acme.ask(open_engine(acme.build_catalog(), records=records), query, "audit", variables={"to": to})
+    assert open_view.data == {
+        "policyDiff": {
+            "rowRules": {"nodes": [{"typeName": "Customer", "weakened": True, "rowsAfter": ["vendor: all rows"]}]}
+        }
+    }
+    document, policy = acme.load_document(), acme.load_schema_and_policy()[1]
+    catalog = replace(acme.build_catalog(), schema_for_groups=partial(build_visible_schema, document, policy))
+    own_view = await acme.ask(open_engine(catalog, records=records), query, "audit", variables={"to": to})
+    assert own_view.data == {"policyDiff": {"rowRules": {"nodes": []}}}
+
+
+def test_the_sdl_of_the_schema_changes_no_rule_for_rows() -> None:
+    rules = acme.parts().row_rules
+    printed = print_sdl(acme.load_schema_modules(), acme.parts().masking_groups, rules)
+    assert find_changed_row_rules(rules, build_proposed_row_rules(rules, printed)) == []
+
+
+def test_rules_for_rows_that_are_the_same_are_written_the_same() -> None:
+    recent = Compared(Op.GTE, date(2026, 1, 1))
+    rule = {"region": ("north", "east"), "customer": {"vendor": attribute("vendor")}, "placed": recent, "open": True}
+    written = (
+        "customer has (vendor is the attribute vendor) and open is True and placed gte 2026-01-01 and "
+        "region is one of (east, north)"
+    )
+    assert describe_rule(rule) == describe_rule(dict(reversed(rule.items()))) == written
+    assert describe_rule([rule, {"id": 1}]) == describe_rule([{"id": 1}, rule]) == f"{written} or id is 1"
+    assert (describe_rule({}), describe_rule(ALL_ROWS)) == ("no row", "all rows")
 
 
 def test_the_sdl_of_the_schema_changes_nothing() -> None:

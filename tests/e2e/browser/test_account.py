@@ -2,15 +2,14 @@
 
 from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
 from auth import api_keys
-from demo.run import load_pepper
 from onedoor.storage.database import open_database
 from tests.e2e.browser.conftest import Acme
 from tests.e2e.browser.visit import NARROW, SCHEMES, WIDE, Visit
+from tests.runtime.failures.conftest import PEPPER
 
 Visiting = Callable[..., Visit]
 
@@ -50,8 +49,7 @@ def read_new_key(visit: Visit) -> str:
 
 
 def create_key_at_the_server(acme: Acme, email: str) -> str:
-    url, pepper = f"sqlite:///{acme.folder}/state.sqlite", load_pepper(acme.folder).encode()
-    with closing(open_database(url, pepper)) as state:
+    with closing(open_database(f"sqlite:///{acme.folder}/state.sqlite", PEPPER.encode())) as state:
         return api_keys.create_key(state, email).text
 
 
@@ -140,16 +138,16 @@ def test_an_auditor_sees_all_parts_and_may_change_nothing(acme: Acme, visiting: 
 
 @pytest.mark.parametrize("width", [WIDE, NARROW])
 def test_no_page_is_wider_than_its_window_and_every_control_has_a_name(
-    acme: Acme, visiting: Visiting, tmp_path: Path, width: int
+    acme: Acme, visiting: Visiting, width: int
 ) -> None:
     account = enter(visiting, acme, acme.keys["sales"], width=width)
     open_everything(account)
-    assert account.measure_widths(tmp_path) == dict.fromkeys(SCHEMES, width)
+    assert account.measure_widths() == dict.fromkeys(SCHEMES, width)
     assert account.page.evaluate(UNNAMED) == []
     admin = enter(visiting, acme, acme.keys["user-administration"], "/admin", width=width)
     for part in ("Users", "Groups", "Keys"):
         open_part(admin, part)
         open_everything(admin)
-        assert admin.measure_widths(tmp_path) == dict.fromkeys(SCHEMES, width)
+        assert admin.measure_widths() == dict.fromkeys(SCHEMES, width)
         assert admin.page.evaluate(UNNAMED) == []
     assert (account.outside(acme.url), account.violations(), admin.violations()) == ([], [], [])

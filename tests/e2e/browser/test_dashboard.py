@@ -1,12 +1,13 @@
 """Acme's dashboard in Chromium shows each key the panels that its groups may see."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from demo.data.business import revenue_month
-from tests.e2e.browser.conftest import Acme
+from tests.e2e.browser.conftest import Acme, run_demo
 from tests.e2e.browser.visit import NARROW, SCHEMES, WIDE, Visit
 
 PANELS = ("revenue", "top", "active", "threads", "deployments")
@@ -49,6 +50,20 @@ def test_each_key_sees_its_own_part(acme: Acme, visiting: Callable[..., Visit], 
     assert list_filled_panels(visit) == panels
 
 
+@pytest.fixture
+def demo(playwright: Any, tmp_path: Path) -> Iterator[Acme]:
+    """Acme as `python -m demo` runs it."""
+    with run_demo(tmp_path) as running:
+        yield running
+
+
+def test_the_demo_opens_its_dashboard_to_a_key_that_it_prints(demo: Acme, visiting: Callable[..., Visit]) -> None:
+    visit = visiting()
+    open_dashboard(visit, demo, "sales")
+
+    assert list_filled_panels(visit) == {"revenue", "top", "active", "threads"}
+
+
 def test_a_denied_panel_says_for_whom_it_is_and_whom_to_ask(acme: Acme, visiting: Callable[..., Visit]) -> None:
     visit = visiting()
     open_dashboard(visit, acme, "marketing")
@@ -87,10 +102,8 @@ def test_nothing_comes_from_outside_and_nothing_violates_the_policy(acme: Acme, 
 
 
 @pytest.mark.parametrize("width", [WIDE, NARROW])
-def test_no_page_is_wider_than_its_window(
-    acme: Acme, visiting: Callable[..., Visit], tmp_path: Path, width: int
-) -> None:
+def test_no_page_is_wider_than_its_window(acme: Acme, visiting: Callable[..., Visit], width: int) -> None:
     visit = visiting(width=width)
     open_dashboard(visit, acme, "engineering")
 
-    assert visit.measure_widths(tmp_path) == dict.fromkeys(SCHEMES, width)
+    assert visit.measure_widths() == dict.fromkeys(SCHEMES, width)

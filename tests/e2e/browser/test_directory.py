@@ -1,7 +1,6 @@
 """A new person gets their key on /account by the link of the directory, and a halted sync is decided on /admin."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,11 +37,11 @@ def test_a_link_gives_its_person_their_key_and_leaves_the_address(
 
     assert server.ask(key.input_value(), "{ me { firstName } }") == {"data": {"me": {"firstName": "ada"}}}
     assert visit.page.url == open_url(server, "/account")
-    assert [url for url in visit.requests if claim.text in url.split("#")[0]] == []
+    assert [request.url for request in visit.requests if claim.text in request.url.split("#")[0]] == []
 
 
 def test_a_halted_sync_is_shown_with_those_who_wait_and_approved(
-    server: DirectoryServer, visiting: Callable[..., Visit], tmp_path: Path
+    server: DirectoryServer, visiting: Callable[..., Visit]
 ) -> None:
     users.create_user(server.state, first_name="Root", last_name="Example", email="root@acme.example")
     users.join_group(server.state, "root@acme.example", "user-administration")
@@ -56,7 +55,7 @@ def test_a_halted_sync_is_shown_with_those_who_wait_and_approved(
     visit.connect(server.create_key("root"))
     page.get_by_role("link", name="Who waits").click()
     page.get_by_role("cell", name="waiting").wait_for()
-    widths = visit.measure_widths(tmp_path)
+    widths = visit.measure_widths()
     page.get_by_text("Let them be removed").click()
     form = page.locator("details", has_text="Let them be removed")
     form.get_by_label("Reason").fill("the branch is closed")

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -150,15 +149,13 @@ def test_a_source_that_is_away_is_named_by_the_branch_that_is_null(
 
 
 @pytest.mark.parametrize("width", [WIDE, NARROW])
-def test_no_page_is_wider_than_its_window(
-    acme: Acme, visiting: Callable[..., Visit], tmp_path: Path, width: int
-) -> None:
+def test_no_page_is_wider_than_its_window(acme: Acme, visiting: Callable[..., Visit], width: int) -> None:
     visit = visiting(width=width)
     connect(visit, acme, "finance")
     run_tab(visit, "Dashboard")
     list_errors(visit)
 
-    assert visit.measure_widths(tmp_path) == dict.fromkeys(SCHEMES, width)
+    assert visit.measure_widths() == dict.fromkeys(SCHEMES, width)
 
 
 def test_the_page_without_a_key_is_no_wider_than_its_window(acme: Acme, visiting: Callable[..., Visit]) -> None:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,8 +29,8 @@ def open_plan(visit: Visit, acme: Acme, group: str, *queries: str) -> None:
     """Open the pane with the key of a group, and the queries in tabs, the first active."""
     tabs = [tab(str(number), query) for number, query in enumerate(queries)]
     text = json.dumps(json.dumps({"tabs": tabs, "activeTabIndex": 0}))
-    visit.page.add_init_script(f"sessionStorage.setItem('graphiql:tabState', {text})")
-    visit.page.goto(f"{acme.url}/graphiql")
+    with visit.page.add_init_script(f"sessionStorage.setItem('graphiql:tabState', {text})"):
+        visit.page.goto(f"{acme.url}/graphiql")
     visit.connect(acme.keys[group])
     visit.page.get_by_role("button", name="Forget key").wait_for()
     visit.page.locator(".graphiql-query-editor .view-lines", has_text=name(queries[0])).wait_for()
@@ -69,16 +68,10 @@ def steps(visit: Visit, box: int) -> list[list[str]]:
     return [item.locator(".name, code, .placement, .reason").all_inner_texts() for item in result]
 
 
-def record_plan_requests(visit: Visit) -> list[Any]:
-    """Record how the pane asks for plans, from now on."""
-    requests: list[Any] = []
-
-    def note(request: Any) -> None:
-        extensions = json.loads(request.post_data or "{}").get("extensions", {})
-        requests.extend([extensions["onedoor"]["plan"]] if "onedoor" in extensions else [])
-
-    visit.page.on("request", note)
-    return requests
+def list_plan_requests(visit: Visit) -> list[Any]:
+    """List how the pane has asked for plans."""
+    sent = [json.loads(request.post_data or "{}").get("extensions", {}) for request in visit.requests]
+    return [extensions["onedoor"]["plan"] for extensions in sent if "onedoor" in extensions]
 
 
 READS = [
@@ -159,13 +152,13 @@ def test_an_invalid_query_is_explained_in_words(acme: Acme, visiting: Callable[.
 
 def test_another_tab_is_planned_and_not_executed(acme: Acme, visiting: Callable[..., Visit]) -> None:
     visit = visiting()
-    requests = record_plan_requests(visit)
     open_plan(visit, acme, "sales", INVOICES, STAFF)
     run_with_answer(visit)
     visit.page.get_by_role("tab", name="Staff").click()
     visit.page.locator(".plan .box code", has_text="employee").wait_for()
 
     assert (boxes(visit), visit.page.locator(".plan .outcome").count()) == ([("employee", "rows")], 0)
+    requests = list_plan_requests(visit)
     assert (requests[-2:], set(requests[:-2])) == ([True, "ONLY"], {"ONLY"})
 
 
@@ -192,7 +185,7 @@ def test_a_read_whose_source_is_away_says_so(acme_without_slack: Acme, visiting:
 
 
 @pytest.mark.parametrize("width", [WIDE, NARROW])
-def test_a_plan_fits_its_window(acme: Acme, visiting: Callable[..., Visit], tmp_path: Path, width: int) -> None:
+def test_a_plan_fits_its_window(acme: Acme, visiting: Callable[..., Visit], width: int) -> None:
     visit = visiting(width=width)
     open_plan(visit, acme, "sales", INVOICES)
     wait_for_plan(visit)
@@ -200,7 +193,7 @@ def test_a_plan_fits_its_window(acme: Acme, visiting: Callable[..., Visit], tmp_
     pane = visit.page.locator(".plan")
 
     fits = "pane => pane.scrollWidth <= pane.clientWidth"
-    light, widths, dark = pane.evaluate(fits), visit.measure_widths(tmp_path), pane.evaluate(fits)
+    light, widths, dark = pane.evaluate(fits), visit.measure_widths(), pane.evaluate(fits)
 
     assert (light, widths, dark) == (True, dict.fromkeys(SCHEMES, width), True)
     visit.page.keyboard.press("Escape")

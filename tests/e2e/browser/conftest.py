@@ -26,7 +26,7 @@ QUIET = (
     "--no-first-run",
     "--disable-component-update",
     "--disable-sync",
-    "--js-flags=--single-threaded --no-opt",  # a page is left before it would gain by more: a tenth of the time
+    "--js-flags=--single-threaded --no-opt",  # optimizing costs a tenth more than it gains
 )
 DASHBOARD = ROOT / "demo" / "dashboard"
 KEY = re.compile(r"^([\w-]+) - .*\n  (od_\w+)$", re.MULTILINE)

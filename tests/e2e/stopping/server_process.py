@@ -93,16 +93,19 @@ def start_server(folder: Path, port: int, key: str, workers: int = 1) -> Iterato
             process.stderr.close()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Clients:
     """Threads that send queries without pause, and the record ids of the replies that they received whole."""
 
-    server: ServerProcess
+    port: int
+    key: str
+    query: str = QUERY
     reconnects: bool = False
     """Open a new connection for each query."""
     acknowledged: list[str] = field(default_factory=list)
     refused: int = 0
     enough: threading.Event = field(default_factory=threading.Event)
+    stopped: threading.Event = field(default_factory=threading.Event)
 
     def start(self, threads: int, until: int) -> list[threading.Thread]:
         """Start the threads; `enough` is set once `until` replies have come."""
@@ -112,9 +115,9 @@ class Clients:
         return started
 
     def send_queries(self, until: int) -> None:
-        opened = http.client.HTTPConnection(HOST, self.server.port, timeout=40)
+        opened = http.client.HTTPConnection(HOST, self.port, timeout=40)
         with closing(opened) as connection, suppress(OSError, http.client.HTTPException):
-            while True:
+            while not self.stopped.is_set():
                 self.send_query(connection)
                 if len(self.acknowledged) >= until:
                     self.enough.set()
@@ -122,8 +125,8 @@ class Clients:
                     connection.close()
 
     def send_query(self, connection: http.client.HTTPConnection) -> None:
-        body = json.dumps({"query": QUERY, "extensions": {"onedoor": {"record": True}}})
-        headers = {"authorization": f"Bearer {self.server.key}", "content-type": "application/json"}
+        body = json.dumps({"query": self.query, "extensions": {"onedoor": {"record": True}}})
+        headers = {"authorization": f"Bearer {self.key}", "content-type": "application/json"}
         connection.request("POST", "/graphql", body, headers)
         with connection.getresponse() as response:
             reply = json.loads(response.read())

@@ -137,8 +137,9 @@ def internal(
     return IN_POSTGRESQL, read_products
 
 
-@pytest.mark.parametrize("internal", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)], indirect=True)
-@pytest.mark.parametrize(("requests", "kills"), [(80, 1), pytest.param(1000, 200, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("internal", ["sqlite", "postgresql"], indirect=True)
+@pytest.mark.parametrize(("requests", "kills"), [(80, 1), (1000, 200)])
 def test_every_row_that_changed_is_named_by_exactly_one_record(
     tmp_path: Path,
     acme_servers: RunningServers,

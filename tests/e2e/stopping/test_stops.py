@@ -2,7 +2,6 @@
 
 import signal
 import socket
-import time
 from itertools import cycle
 from pathlib import Path
 
@@ -22,8 +21,6 @@ from tests.e2e.stopping.server_process import (
 from tests.servers.ports import find_free_port
 
 THREADS = 8
-REQUESTS = 400
-"""Enough that a fair spread gives neither of two workers less than a third of them, but once in a million million."""
 EXIT_CODES = {signal.SIGTERM: {0, -signal.SIGTERM}, signal.SIGKILL: {-signal.SIGKILL}}
 """By signal, in turn, the codes that a server may exit with."""
 
@@ -42,7 +39,7 @@ def test_a_stop_refuses_no_request_and_loses_no_record_of_an_answered_one(
     refused, unexpected_codes = 0, list[int]()
     for number, stop_signal in zip(range(stops), cycle(EXIT_CODES)):
         with start_server(tmp_path, port, key) as server:
-            clients = Clients(server)
+            clients = Clients(port=server.port, key=server.key)
             threads = clients.start(THREADS, until=20 + 7 * number % 60)
             assert clients.enough.wait(60)
             server.process.send_signal(stop_signal)
@@ -56,34 +53,6 @@ def test_a_stop_refuses_no_request_and_loses_no_record_of_an_answered_one(
     assert lost == []
     assert (refused, unexpected_codes) == (0, [])
     assert not verify_folder(tmp_path / "records").is_altered
-
-
-def test_several_workers_share_a_port_evenly_and_each_writes_its_own_audit_log(
-    tmp_path: Path, acme_servers: RunningServers, port: int
-) -> None:
-    key = prepare_company(tmp_path, acme_servers, port)
-    with start_server(tmp_path, port, key, workers=2) as server:
-        clients = Clients(server, reconnects=True)
-        threads = clients.start(THREADS, until=1)
-        deadline = time.monotonic() + 60
-        while len(begun := count_records(tmp_path / "records")) < 2 or min(begun) < 2:
-            assert time.monotonic() < deadline, "one worker answered nothing"
-            time.sleep(0.02)
-        before = count_records(tmp_path / "records")
-        while sum(count_records(tmp_path / "records")) - sum(before) < REQUESTS:
-            assert time.monotonic() < deadline, "the workers are too slow"
-            time.sleep(0.02)
-        got = [now - then for now, then in zip(count_records(tmp_path / "records"), before, strict=True)]
-        server.process.terminate()
-        server.process.wait(60)
-        for thread in threads:
-            thread.join()
-    assert min(got) > sum(got) / 3, got
-
-
-def count_records(records: Path) -> list[int]:
-    """Return the number of lines in each worker's audit log."""
-    return [path.read_bytes().count(b"\n") for path in sorted(records.glob("*.jsonl"))]
 
 
 def test_a_taken_port_is_one_sentence(tmp_path: Path, acme_servers: RunningServers) -> None:

@@ -204,7 +204,7 @@ ROWS: dict[int, list[str]] = {
     28: [
         "auth/test_authentication.py::test_a_revoked_key_is_refused_within_a_second",
         "auth/test_authentication.py::test_who_leaves_a_group_is_out_of_it_within_a_second",
-        "e2e/stopping/test_revocation.py::test_a_key_revoked_in_one_process_ends_in_all",
+        "e2e/stopping/test_workers.py::test_a_key_revoked_in_one_process_ends_in_all",
         "http/live/test_revocation.py::test_a_request_under_way_is_ended_down_to_its_source",
         "http/scim/test_people.py::test_who_leaves_loses_key_and_groups",
         "runtime/cache/test_http.py::test_who_left_a_group_is_not_served_what_it_read",

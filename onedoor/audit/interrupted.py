@@ -2,14 +2,16 @@
 
 import fcntl
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from onedoor.audit import reader
 from onedoor.audit.record import AuditOutcome
+
+LinesById: TypeAlias = Mapping[str, Sequence[Mapping[str, Any]]]
 
 CLOSED_SUFFIX = ".closed"
 """Marks a file beside it whose every record has an end, so that nobody need read it again."""
@@ -57,19 +59,22 @@ def mark_closed(path: Path) -> None:
     path.with_name(path.name + CLOSED_SUFFIX).touch(mode=0o600)
 
 
-def read_begun_records(folder: Path, path: Path) -> Sequence[BegunRecord]:
+def collect_unended_lines(folder: Path, paths: Iterable[Path]) -> LinesById:
+    """Return what the lines of any file say of each record that began in one of these and has no end there.
+
+    All files are read once, however many processes ended without an end.
+    """
+    unended = {record.id for path in paths for record in _read_own_records(path) if not record.has_end}
+    return reader.collect_lines(dict.fromkeys(reader.list_log_files(folder)), unended)
+
+
+def read_begun_records(path: Path, unended: LinesById) -> Sequence[BegunRecord]:
     """Return the records that began in a file, with what lines of any file say of those that have no end in it."""
-    ids = reader.find_begun_ids(path)
-    records = _build_records(reader.collect_lines({path: None}, ids))
-    unended = {record.id for record in records if not record.has_end}
-    elsewhere = dict.fromkeys(reader.list_log_files(folder)) if unended else {}
-    return [
-        *(record for record in records if record.has_end),
-        *_build_records(reader.collect_lines(elsewhere, unended)),
-    ]
+    return [record if record.has_end else _build_record(unended[record.id]) for record in _read_own_records(path)]
 
 
-def _build_records(lines_by_id: Mapping[str, Sequence[Mapping[str, Any]]]) -> Sequence[BegunRecord]:
+def _read_own_records(path: Path) -> Sequence[BegunRecord]:
+    lines_by_id = reader.collect_lines({path: None}, reader.find_begun_ids(path))
     return [_build_record(lines) for lines in lines_by_id.values()]
 
 

@@ -13,7 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-from onedoor.audit.interrupted import BegunRecord, hold_abandoned_files, mark_closed, read_begun_records
+from onedoor.audit.interrupted import (
+    BegunRecord,
+    LinesById,
+    collect_unended_lines,
+    hold_abandoned_files,
+    mark_closed,
+    read_begun_records,
+)
 from onedoor.audit.record import AuditedChange, AuditOutcome, AuditRecord, Surface, format_timestamp
 from onedoor.jobs import store
 from onedoor.jobs.service import describe_job_change
@@ -51,13 +58,15 @@ class RecordRecovery:
         """End what ended processes left. What fails now is left to the next pass, which finds it again."""
         try:
             with ExitStack() as stack:
-                for path in await asyncio.to_thread(stack.enter_context, hold_abandoned_files(self.folder)):
-                    await self._close_file(path)
+                paths = await asyncio.to_thread(stack.enter_context, hold_abandoned_files(self.folder))
+                unended = await asyncio.to_thread(collect_unended_lines, self.folder, paths)
+                for path in paths:
+                    await self._close_file(path, unended)
         except Exception as error:
             LOG.error("records could not be ended: %s", type(error).__name__)
 
-    async def _close_file(self, path: Path) -> None:
-        begun = await asyncio.to_thread(read_begun_records, self.folder, path)
+    async def _close_file(self, path: Path, unended: LinesById) -> None:
+        begun = await asyncio.to_thread(read_begun_records, path, unended)
         for start in range(0, len(begun), MAX_IDS_PER_QUERY):
             await self._end_records(begun[start : start + MAX_IDS_PER_QUERY])
         await asyncio.to_thread(mark_closed, path)

@@ -48,10 +48,11 @@ class Reply:
 
 
 async def compute_reply(world: World, caller: Principal, document: DocumentNode, variables: Mapping[str, Any]) -> Reply:
-    refused = refusals(world, caller, document, variables)
+    visible = narrow(world, caller)
+    refused = refusals(visible, caller, document, variables)
     if refused:
         return Reply(data=None, errors=frozenset(), refused=refused)
-    run = Run(narrow(world, caller), caller)
+    run = Run(visible, caller)
     awaited: Any = execute(world.schema, document, variable_values=dict(variables), field_resolver=run.resolve)
     result: ExecutionResult = awaited if isinstance(awaited, ExecutionResult) else await awaited
     return Reply(data=result.data, errors=run.errors(result), rows=run.rows)

@@ -171,10 +171,12 @@ async def _check_link(access: RowAccess, link: Link, after: RowValues, earlier: 
     """Check that a row which the changed one names by its key, such as an order's customer, is one that is seen.
 
     A hidden row and no row are answered alike, but for a link by the whole key of the changed row: it may lead to what
-    is still to be created, as from an account to its profile.
+    is still to be created, as from an account to its profile. Whoever sees no row of a type may name any where a
+    mutation is theirs, as a service does that writes the usage of customers and reads none.
     """
     key = {remote: after.get(local) for local, remote in zip(link.local, link.remote, strict=True)}
-    if None in key.values() or not any(access.is_limited(target) for target in link.targets):
+    limited = [target for target in link.targets if access.is_limited(target)]
+    if None in key.values() or all(access.is_closed(target) for target in limited):
         return
     for target in link.targets:
         if _has_new_row(target, key, earlier) or await access.find_visible_row(target, key) is not None:

@@ -25,7 +25,7 @@ from onedoor.query.planner.pushdown import plan_scan
 from onedoor.query.planner.type_scans import build_row_filter, build_type_scan, build_unruled_scan, relate_by_keys
 from onedoor.runtime.concurrency import gather_or_cancel
 from onedoor.spi.operators import compile_predicate
-from onedoor.spi.predicates import ALWAYS_TRUE, Exists, Row, iterate_leaves
+from onedoor.spi.predicates import ALWAYS_FALSE, ALWAYS_TRUE, Exists, Row, iterate_leaves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,10 @@ class RowAccess:
     def is_limited(self, mapping: TypeMapping) -> bool:
         """Whether there may be rows of the type that the principal does not see."""
         return build_row_filter(self.catalog, mapping) != ALWAYS_TRUE
+
+    def is_closed(self, mapping: TypeMapping) -> bool:
+        """Whether no rule of the type is for a group of the principal, who sees none of its rows."""
+        return build_row_filter(self.catalog, mapping) == ALWAYS_FALSE
 
     async def find_visible_row(
         self, mapping: TypeMapping, key: Mapping[str, Any], more_columns: tuple[str, ...] = ()

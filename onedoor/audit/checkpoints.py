@@ -116,17 +116,18 @@ class FolderCheckpointStore:
         path, unfinished = self.folder / name, self.folder / f".{token_hex(8)}"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with unfinished.open("xb") as file:
-                file.write(body)
-                file.flush()
-                os.fsync(file.fileno())
             try:
+                with unfinished.open("xb") as file:
+                    file.write(body)
+                    file.flush()
+                    os.fsync(file.fileno())
                 path.hardlink_to(unfinished)
             except FileExistsError:
                 if path.read_bytes() != body:
                     raise StatementConflict(f"another statement is there already as `{name}`") from None
             finally:
-                unfinished.unlink()
+                with suppress(OSError):  # a folder may let files be added alone
+                    unfinished.unlink()
         except OSError as error:
             raise PublishingFailed(f"it cannot be written: {error.strerror}") from error
 

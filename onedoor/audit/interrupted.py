@@ -1,7 +1,9 @@
 """Find the records that a process began before it changed something, and did not live to end."""
 
 import fcntl
+import logging
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -10,6 +12,8 @@ from typing import Any, TypeAlias
 
 from onedoor.audit import reader
 from onedoor.audit.record import AuditOutcome
+
+LOG = logging.getLogger("onedoor.audit")
 
 LinesById: TypeAlias = Mapping[str, Sequence[Mapping[str, Any]]]
 
@@ -62,10 +66,19 @@ def mark_closed(path: Path) -> None:
 def collect_unended_lines(folder: Path, paths: Iterable[Path]) -> LinesById:
     """Return what the lines of any file say of each record that began in one of these and has no end there.
 
-    All files are read once, however many processes ended without an end.
+    All files are read once, however many processes ended without an end. One that is damaged is left out, and said.
     """
     unended = {record.id for path in paths for record in _read_own_records(path) if not record.has_end}
-    return reader.collect_lines(dict.fromkeys(reader.list_log_files(folder)), unended)
+    lines = defaultdict[str, list[Mapping[str, Any]]](list)
+    for path in reader.list_log_files(folder) if unended else ():
+        try:
+            found = reader.collect_lines({path: None}, unended)
+        except reader.LogFileDamaged:
+            LOG.error("the file of records `%s` is damaged: run `python -m onedoor audit verify`", path.name)
+            continue
+        for id, own in found.items():
+            lines[id].extend(own)
+    return lines
 
 
 def read_begun_records(path: Path, unended: LinesById) -> Sequence[BegunRecord]:

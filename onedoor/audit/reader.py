@@ -1,8 +1,10 @@
 """Read the records of the audit log."""
 
+import errno
 import gzip
 import heapq
 import re
+import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -21,6 +23,10 @@ COMPRESSED_SUFFIX = ".gz"
 """Ends the name of a file that nobody writes any more and that was compressed."""
 
 BEGUN = b'"outcome":"begun"'
+
+
+class LogFileDamaged(OSError):
+    """A compressed file cannot be read to its end."""
 
 
 def read_records(folder: Path) -> Iterator[Mapping[str, Any]]:
@@ -98,14 +104,17 @@ def merge_lines(lines: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
 
 
 def list_log_files(folder: Path) -> list[Path]:
-    """List the files of a folder, oldest first: a name begins with the time of its start. Raises ConfigurationError."""
+    """List the files of a folder, oldest first: a name begins with the time of its start. Raises ConfigurationError.
+
+    A file that is there compressed, too, is listed as it was written.
+    """
     if not folder.is_dir():
         raise ConfigurationError(f"there is no folder `{folder}` to read records from")
     files = {path.name: path for path in folder.glob("*.jsonl")}
     compressed = {
         path.name.removesuffix(COMPRESSED_SUFFIX): path for path in folder.glob(f"*.jsonl{COMPRESSED_SUFFIX}")
     }
-    return [path for _, path in sorted({**files, **compressed}.items())]
+    return [path for _, path in sorted({**compressed, **files}.items())]
 
 
 def get_log_name(path: Path) -> str:
@@ -123,11 +132,14 @@ def measure_file(path: Path) -> int | None:
 
 @contextmanager
 def open_lines(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for its lines, also where it is compressed, or was a moment ago."""
+    """Open a file for its lines, also where it is compressed, or was a moment ago. Reading raises LogFileDamaged."""
     compressed = path if path.suffix == COMPRESSED_SUFFIX else path.with_name(path.name + COMPRESSED_SUFFIX)
     if path == compressed or (not path.exists() and compressed.exists()):
-        with gzip.open(compressed, "rb") as lines:
-            yield cast(BinaryIO, lines)
+        try:
+            with gzip.open(compressed, "rb") as lines:
+                yield cast(BinaryIO, lines)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as reason:
+            raise LogFileDamaged(errno.EIO, "the compressed file is damaged") from reason
     else:
         with path.open("rb") as file:
             yield file

@@ -33,7 +33,7 @@ from onedoor.errors import OnedoorError
 
 ALGORITHM = "SHA-256"
 
-RECORD_ID_PATTERN = re.compile(f"[0-9A-Z]{{{ID_LENGTH}}}")
+RECORD_ID_PATTERN = re.compile(f"[0-7][0-9A-HJKMNP-TV-Z]{{{ID_LENGTH - 1}}}")
 
 COUNTED_BYTES = 1 << 20
 """How much of a file is searched for line ends at once."""
@@ -190,6 +190,7 @@ def check_receipt(answer: bytes, receipt: Mapping[str, Any], trusted: TrustedKey
         raise ReceiptRefused("this is no receipt: store what `receipt(record:)` answers") from reason
     if receipt.get("checkpoint") is None:
         raise ReceiptRefused("the record was not sealed yet: ask for the receipt again after the next checkpoint")
+    _check_names(answer)
     if digest not in {hash_answer(data) for data in _list_answers(answer)}:
         raise ReceiptRefused("the receipt is for another answer: its digest is not that of `data`")
     statement = parse_statement(str(receipt["checkpoint"]).encode())
@@ -205,6 +206,22 @@ def check_receipt(answer: bytes, receipt: Mapping[str, Any], trusted: TrustedKey
     ):
         raise ReceiptRefused("the record is not among those that the checkpoint seals")
     return {**record, "sealed": checkpoint.time, "key": statement.content["key"]}
+
+
+def _check_names(answer: bytes) -> None:
+    """Refuse what two readers may read differently: readers disagree on which of two members with one name counts."""
+    try:
+        json.loads(answer.decode(), object_pairs_hook=_collect_members)
+    except (ValueError, RecursionError) as reason:
+        raise ReceiptRefused("the answer is not one JSON text in which no object has a name twice") from reason
+
+
+def _collect_members(members: Sequence[tuple[str, Any]]) -> Mapping[str, Any]:
+    """Make an object of its members. Raises ValueError where a name stands twice."""
+    collected = dict(members)
+    if len(collected) < len(members):
+        raise ValueError("a name stands twice")
+    return collected
 
 
 def _list_answers(answer: bytes) -> list[bytes]:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
@@ -181,17 +182,25 @@ def check_file(file: LogFile, published: Iterable[Checkpoint] = ()) -> FileCheck
     Nothing after a line that breaks the chain is looked at.
     """
     check = FileCheck(file=file)
-    known_ends = {checkpoint.state.lines for checkpoint in published}
-    lines = iter(file.read_lines())
+    try:
+        _check_lines(check, {checkpoint.state.lines for checkpoint in published})
+    except reader.LogFileDamaged:
+        check.add("the compressed file is damaged behind this line", check.lines)
+    return check
+
+
+def _check_lines(check: FileCheck, known_ends: AbstractSet[int]) -> None:
+    """Add to a check what the lines show, up to the first that breaks the chain."""
+    lines = iter(check.file.read_lines())
     expected, before = b"", b""
     for number, line in enumerate(lines, 1):
         if number == 1:
             _check_header(check, line)
             if check.findings:
-                return check
+                return
         elif line[DIGEST_START:DIGEST_END] != expected or not line.startswith(PREVIOUS_START):
             check.findings.append(_describe_flaw(check, line, before, next(lines, None)))
-            return check
+            return
         elif line.startswith(RECORD_MEMBER, STATEMENT_OFFSET):
             check.records += 1
         elif line.startswith(STATEMENT_MEMBERS, STATEMENT_OFFSET):
@@ -206,7 +215,6 @@ def check_file(file: LogFile, published: Iterable[Checkpoint] = ()) -> FileCheck
             check.heads[number] = digest
     if check.records:
         check.last_time = read_time(before) or check.last_time
-    return check
 
 
 def read_time(line: bytes) -> str | None:

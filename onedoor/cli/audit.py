@@ -182,6 +182,7 @@ def verify_receipt(answer: Path, receipt: Path, public_keys: tuple[str, ...]) ->
         raise SystemExit(ALTERED) from reason
     click.echo(f"person {record['person']} was given this answer to the request of {record['time']}")
     click.echo(f"record {record['id']}, sealed at {record['sealed']} with key {record['key']}")
+    click.echo("`data` alone is proved: `errors` and `extensions` beside it are not")
 
 
 def _read_receipt(path: Path) -> Mapping[str, Any]:

@@ -1,6 +1,8 @@
 """A log is sealed as it grows and at its end, whatever becomes of its second place, and keys hold for a time."""
 
+import errno
 import logging
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -248,6 +250,28 @@ def test_a_folder_takes_a_statement_once(tmp_path: Path) -> None:
     with pytest.raises(PublishingFailed, match=r"^another statement is there already as `a.json`$"):
         store.publish("a.json", b"2")
     assert list(store.load()) == [b"1"]
+
+
+def test_a_folder_that_lets_files_be_added_alone_takes_statements(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "not permitted")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    store = FolderCheckpointStore(tmp_path / "checkpoints")
+    store.publish("a.json", b"1")
+    assert list(store.load()) == [b"1"]
+
+
+def test_a_statement_that_cannot_be_written_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(PublishingFailed, match="no space left"):
+        FolderCheckpointStore(tmp_path).publish("a.json", b"1")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("text", ["", "x@y@z", "c2hvcnQ=", "KEY@yesterday.."])

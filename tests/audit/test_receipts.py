@@ -103,6 +103,22 @@ def test_another_answer_and_another_key_are_refused(receipt: Mapping[str, Any]) 
         check_receipt(ANSWER, receipt, TrustedKeys([TrustedKey(public_key=OTHER_SIGNER.public_key)]))
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b'{"data":' + DATA + b',"data":{"customer":{"name":"Eva"}}}',
+        b'{"data":{"customer":{"name":"Eva","name":"Ada"}}}',
+        b'{"data":' + DATA + b',"errors":[{"path":[],"path":[1]}]}',
+        ANSWER + b'{"data":{"customer":{"name":"Eva"}}}',
+        b'{"data":' + DATA + b",",
+    ],
+    ids=["data twice", "a name in data twice", "a name beside data twice", "text behind it", "no JSON"],
+)
+def test_an_answer_that_two_readers_may_read_differently_is_refused(receipt: Mapping[str, Any], answer: bytes) -> None:
+    with pytest.raises(ReceiptRefused, match="not one JSON text in which no object has a name twice"):
+        check_receipt(answer, receipt, TRUSTED)
+
+
 async def test_before_the_checkpoint_there_is_no_path(folder: Path, record: Make) -> None:
     audit_log = open_audit_log(folder, START, sealing=Sealing(signer=SIGNER, seconds=NEVER))
     await audit_log.append(record(1, digest=hash_answer(DATA)))
@@ -112,7 +128,7 @@ async def test_before_the_checkpoint_there_is_no_path(folder: Path, record: Make
     assert (receipt.digest, receipt.checkpoint, receipt.path) == (hash_answer(DATA), None, ())
 
 
-@pytest.mark.parametrize("id", ["", "no id", "0" * 26, "../" * 9])
+@pytest.mark.parametrize("id", ["", "no id", "0" * 26, "../" * 9, "U" * 26, "Z" * 26, "0" * 25 + "L", "7" + "Z" * 25])
 def test_what_is_no_record_has_no_receipt(folder_with_answers: Path, id: str) -> None:
     assert find_receipt(folder_with_answers, id) is None
 

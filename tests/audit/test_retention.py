@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from onedoor.audit.checkpointer import Sealing, mark_published
-from onedoor.audit.interrupted import hold_abandoned_files, mark_closed
+from onedoor.audit.interrupted import collect_unended_lines, hold_abandoned_files, mark_closed
 from onedoor.audit.log import AuditLog, Rotation, open_audit_log
 from onedoor.audit.reader import find_records, read_records
 from onedoor.audit.receipts import find_receipt, hash_answer
-from onedoor.audit.record import AuditRecord
+from onedoor.audit.record import AuditOutcome, AuditRecord
 from onedoor.audit.retention import LegalHold, LogKeeper, RetentionRules, parse_hold, state_deletion
-from onedoor.audit.verification import verify_folder
+from onedoor.audit.verification import FindingKind, verify_folder
 from onedoor.errors import ConfigurationError
 from tests.audit.sealed_logs import KEYS, NEVER, SIGNER, MemoryStore
 
@@ -48,6 +48,13 @@ def cut_off_end(folder: Path) -> None:
     (path,) = folder.glob("*.jsonl")
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
     end_files(folder)
+
+
+def damage_compressed(folder: Path, damage: Callable[[bytes], bytes]) -> None:
+    """Compress the one file of a folder and change what that wrote."""
+    sweep(folder, None)
+    (path,) = folder.glob("*.gz")
+    path.write_bytes(damage(path.read_bytes()))
 
 
 @pytest.fixture
@@ -97,6 +104,44 @@ async def test_a_file_that_has_ended_is_compressed_and_read_verified_and_proved_
     assert find_receipt(folder, record(1).id) == receipt
     result = verify_folder(folder, store.statements, KEYS)
     assert (result.records, result.unsealed, result.findings) == (3, 0, ())
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda data: data[:-20], lambda data: b"no gzip", lambda data: data[:60] + bytes(30)],
+    ids=["cut off", "another file", "overwritten"],
+)
+@pytest.mark.usefixtures("store")
+def test_a_compressed_file_that_is_damaged_is_found_and_cannot_be_read(
+    folder: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    damage_compressed(folder, damage)
+    result = verify_folder(folder, keys=KEYS)
+    assert [(finding.kind, finding.reason) for finding in result.findings] == [
+        (FindingKind.ALTERED, "the compressed file is damaged behind this line")
+    ]
+    with pytest.raises(OSError, match="the compressed file is damaged"):
+        list(read_records(folder))
+
+
+@pytest.mark.usefixtures("store")
+def test_an_empty_compressed_file_beside_a_file_hides_nothing(folder: Path) -> None:
+    before = list(read_records(folder))
+    (path,) = folder.glob("*.jsonl")
+    path.with_name(path.name + ".gz").write_bytes(b"")
+    assert list(read_records(folder)) == before
+
+
+async def test_a_damaged_file_keeps_no_record_of_another_from_being_ended(
+    folder: Path, store: MemoryStore, record: Make
+) -> None:
+    damage_compressed(folder, lambda data: data[:-20])
+    audit_log = open_log(folder, store, LATER)
+    await audit_log.append(record(9, outcome=AuditOutcome.BEGUN))
+    audit_log.close()
+    with hold_abandoned_files(folder) as (abandoned,):
+        unended = collect_unended_lines(folder, [abandoned])
+    assert [(id, len(lines)) for id, lines in unended.items()] == [(record(9).id, 1)]
 
 
 async def test_a_file_in_use_is_left_alone(folder: Path, record: Make) -> None:

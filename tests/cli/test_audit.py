@@ -131,6 +131,7 @@ def test_an_answer_is_proved_months_later_without_the_log(folder: Path, tmp_path
     words = ("audit", "verify-receipt", str(tmp_path / "answer.json"), str(tmp_path / "receipt.json"))
     for answer, code, output in (
         (b'{"data":{"me":null}}', 0, "person p1 was given this answer to the request of 2026-11-01T12:30:15"),
+        (b'{"data":{"me":null},"errors":[]}', 0, "`data` alone is proved: `errors` and `extensions` beside it are not"),
         (b'{"data":{"me":1}}', 1, "the receipt is for another answer: its digest is not that of `data`"),
     ):
         (tmp_path / "answer.json").write_bytes(answer)

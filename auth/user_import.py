@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, select
 
 from auth.attribution import Attribution
 from auth.memberships import MembershipKey, confirm_membership
+from auth.separation import explain_refused_widening
 from auth.users import (
     Attributes,
     User,
@@ -218,6 +219,7 @@ class _UserImporter:
             rename(self.connection, row.id, **names, attribution=self.attribution)
             updated.append("name")
         if merge_attributes(row, person.attributes) != load_attributes(row.attributes):
+            self._require_another(row.id)
             update_attributes(self.connection, row.id, person.attributes, self.attribution)
             updated.append("attributes")
         return updated
@@ -236,4 +238,13 @@ class _UserImporter:
         ]
         for group in joined:
             self.require_group(group)
+        if joined:
+            self._require_another(person_id)
         return joined
+
+    def _require_another(self, person_id: str) -> None:
+        """Raise ConfigurationError where another administrator is to widen what this person sees."""
+        now = self.database.now()
+        refusal = explain_refused_widening(self.connection, self.attribution.actor, person_id, now)
+        if refusal is not None:
+            raise ConfigurationError(refusal)

@@ -1,7 +1,7 @@
 """Report what each sync of a directory brought, changed and was refused, and halt one that removes too many people."""
 
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -9,10 +9,11 @@ from enum import StrEnum
 from sqlalchemy import Connection, func, insert, select, update
 
 from auth.attribution import Attribution, SubjectChange, name_change
-from auth.groups import Groups
+from auth.groups import ACCESS_REVIEW, USER_ADMINISTRATION, Groups
 from auth.key_format import encode_id
 from auth.memberships import IdentitySource
-from onedoor.errors import ConfigurationError, OnedoorError
+from auth.separation import list_linked_users
+from onedoor.errors import ConfigurationError, ConnectorError, ErrorCode, OnedoorError
 from onedoor.storage.database import MetadataDatabase
 from onedoor.storage.directory_tables import (
     directory_change_table,
@@ -321,7 +322,8 @@ def decide_halted_sync(
 ) -> Sequence[str]:
     """Approve or dismiss the removals of a halted sync; return who waited, by e-mail address, and for which group.
 
-    What is approved is carried out when the directory asks for it again. Raises ConfigurationError.
+    What is approved is carried out when the directory asks for it again, also of whoever approves: that serves nobody.
+    Raises ConfigurationError, or ConnectorError for who would dismiss their own removal.
     """
     with database.write_transaction() as connection:
         table = directory_sync_table
@@ -330,6 +332,11 @@ def decide_halted_sync(
             raise ConfigurationError(f"there is no sync `{id}`: see `directory syncs`")
         if row.state != SyncState.HALTED:
             raise ConfigurationError(f"the sync `{id}` is not halted: nothing waits for a decision")
+        waiting = connection.execute(
+            select(directory_change_table).filter_by(sync_id=id, kind=SyncChangeKind.WAITING)
+        ).all()
+        if not approve and attribution.actor is not None:
+            _require_uninvolved(connection, attribution.actor, {change.person_id for change in waiting})
         decision = {
             "state": SyncState.APPROVED if approve else SyncState.DISMISSED,
             "decided_by": attribution.actor,
@@ -340,8 +347,17 @@ def decide_halted_sync(
         connection.execute(update(table).filter_by(id=id).values(decision))
         verb = "approve" if approve else "dismiss"
         name_change(connection, attribution, SubjectChange(type="DirectorySync", id=id, verb=verb))
-        waiting = select(directory_change_table).filter_by(sync_id=id, kind=SyncChangeKind.WAITING)
-        return tuple(sorted(f"{row.subject} {row.group_name or ''}".strip() for row in connection.execute(waiting)))
+        return tuple(sorted(f"{change.subject} {change.group_name or ''}".strip() for change in waiting))
+
+
+def _require_uninvolved(connection: Connection, actor: str, waiting_ids: Set[str]) -> None:
+    """Raise ConnectorError where whoever would dismiss a removal may be among those who are to be removed."""
+    if not waiting_ids.isdisjoint({actor, *list_linked_users(connection, actor)}):
+        raise ConnectorError(
+            "you wait to be removed, or an account does that you made or that made yours: ask another member of "
+            f"`{USER_ADMINISTRATION}` or `{ACCESS_REVIEW}` to dismiss this",
+            ErrorCode.FORBIDDEN,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -202,7 +202,7 @@ def change_user_account_email(database: MetadataDatabase, call: AdministrationCa
 
 @for_members
 def set_user_account_attributes(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
-    id = find_another_user(database, call)
+    id = find_user_to_widen(database, call)
     users.set_attributes(database, id, _read_attributes(call), call.attribution)
     return ActOutcome(row_id=id)
 
@@ -225,7 +225,7 @@ def activate_user_account(database: MetadataDatabase, call: AdministrationCall) 
 
 @for_members
 def join_groups(database: MetadataDatabase, call: AdministrationCall) -> ActOutcome:
-    id, groups = find_another_user(database, call), _read_groups(call)
+    id, groups = find_user_to_widen(database, call), _read_groups(call)
     users.join_group(database, id, *groups, attribution=call.attribution)
     return ActOutcome(row_id=id)
 
@@ -317,7 +317,7 @@ def require_ordinary_group(groups: Groups, group: str) -> None:
 
 
 def find_another_user(database: MetadataDatabase, call: AdministrationCall) -> str:
-    """Return the id of the user to widen what they see, unless whoever asks acts as them: another one decides."""
+    """Return the id of the user, unless whoever asks may act as them: another one asks."""
     user, actor = users.load_user(database, call.input["user"]), call.principal.person_id
     is_own_service = user.owner_group is not None and user.owner_group in call.principal.groups
     if user.id == actor or is_own_service or separation.has_done(database, actor, user.id, separation.SHOWING):
@@ -325,8 +325,19 @@ def find_another_user(database: MetadataDatabase, call: AdministrationCall) -> s
     return user.id
 
 
+def find_user_to_widen(database: MetadataDatabase, call: AdministrationCall) -> str:
+    """Return the id of the user to give groups or attributes, unless another one is to do so."""
+    id = find_another_user(database, call)
+    with database.read_connection() as connection:
+        actor, now = call.principal.person_id, database.now()
+        refusal = separation.explain_refused_widening(connection, actor, id, now)
+    if refusal is not None:
+        raise ConnectorError(refusal, ErrorCode.FORBIDDEN)
+    return id
+
+
 def _build_widening_error() -> ConnectorError:
-    return ConnectorError("nobody widens what they see themselves: ask another administrator", ErrorCode.FORBIDDEN)
+    return ConnectorError(separation.WIDENING_REFUSED, ErrorCode.FORBIDDEN)
 
 
 def _find_own_service(database: MetadataDatabase, call: AdministrationCall) -> str:

@@ -5,7 +5,6 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from auth import users
 from auth.grant_store import GrantStore, mint_grant_id
 from auth.grants import AccessRequest, Grant, GrantRefused, GrantStep, build_duration
 from onedoor.administration.actions import (
@@ -13,6 +12,7 @@ from onedoor.administration.actions import (
     ActOutcome,
     AdministrationCall,
     find_another_user,
+    find_user_to_widen,
     for_members,
     join_groups,
     require_ordinary_group,
@@ -88,7 +88,7 @@ def join_groups_until(database: MetadataDatabase, call: AdministrationCall) -> A
     until = call.input.get("until")
     if until is None:
         return join_groups(database, call)
-    person_id, duration = users.find_user_id(database, call.input["user"]), until - database.now()
+    person_id, duration = find_user_to_widen(database, call), until - database.now()
     for group in call.input["groups"]:
         require_ordinary_group(call.groups, group)
     requests = {

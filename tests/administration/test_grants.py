@@ -180,7 +180,7 @@ async def test_an_administrator_lends_groups_until_a_time_and_never_to_themselve
         ("sales", "ACTIVE", id_of(office, "root")),
     }
     refused = await office.change(admin, "joinGroups", {**given, "user": "root@acme.example"})
-    assert refused == "nobody decides on access of their own: ask another approver"
+    assert refused == "nobody widens what they see themselves: ask another administrator"
     late = (office.database.now() + timedelta(hours=9)).isoformat()
     refused = await office.change(admin, "joinGroups", {**given, "user": "eve@acme.example", "until": late})
     assert refused.startswith("`finance` is lent for 8 hours at most")

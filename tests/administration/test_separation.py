@@ -1,19 +1,27 @@
 """No administrator acts under a second identity: none sees the key of another, nor gives what approvers guard."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
-from auth import users
+from auth import api_keys, users
+from auth.attribution import UNATTRIBUTED, Attribution
+from auth.directory import claims
 from auth.grant_store import list_grants
-from onedoor.storage.tables import administrative_change_table
+from auth.user_import import import_users
+from onedoor.storage.database import MetadataDatabase
+from onedoor.storage.tables import administrative_change_table, key_table
 from tests.administration.conftest import Office
 
 ADA, EVE = "ada@acme.example", "eve@acme.example"
 GUARDED = "is sensitive, so its approvers decide: ask them with `requestMembership`"
 WIDENING = "nobody widens what they see themselves: ask another administrator"
+MADE_IT = (
+    "you have made this account, or chosen its address, and it has a key or a link by now: ask another administrator"
+)
 
 
 @pytest.fixture
@@ -107,6 +115,96 @@ async def test_who_has_given_a_service_something_is_not_shown_its_key_later(offi
     office.forget_lookups()
     refused = await office.change(admin, "createServiceKey", {"service": "till-7"})
     assert refused == "you have given this service what it sees: ask another member of the group that answers for it"
+
+
+def create_expired_key(database: MetadataDatabase, user: str) -> None:
+    api_keys.create_key(database, user)
+    with database.write_transaction() as connection:
+        connection.execute(update(key_table).values(expires_at=database.now() - timedelta(days=1)))
+
+
+def put_on_record(office: Office, *, actor: str, subject: str, type: str, verb: str) -> None:
+    row = {"record_id": "R", "type": type, "subject": "S", "verb": verb, "at": office.database.now()}
+    with office.database.write_transaction() as connection:
+        connection.execute(insert(administrative_change_table).values(**row, actor=actor, person_id=subject))
+
+
+async def give_everything(office: Office, key: str, user: str) -> list[Any]:
+    """Try every way to give an account a group or an attribute, and return what each came to."""
+    until = (office.database.now() + timedelta(hours=1)).isoformat()
+    attributes = [{"name": "customer", "values": ["20"]}]
+    answers = [
+        await office.change(key, "joinGroups", {"user": user, "groups": ["finance"]}),
+        await office.change(key, "joinGroups", {"user": user, "groups": ["finance"], "until": until}),
+        await office.change(key, "setUserAccountAttributes", {"user": user, "attributes": attributes}),
+    ]
+    for more in ("groups", "attribute:customer"):
+        csv = f"email,first_name,last_name,{more}\n{user},Eve,E,finance\n"
+        report = await office.change(key, "importUserAccounts", {"csv": csv}, "lines { nodes { message } }")
+        answers += [line["message"] for line in report["lines"]["nodes"]]
+    return answers
+
+
+DELIVERIES: dict[str, Callable[[MetadataDatabase], object]] = {
+    "a link": lambda database: claims.replace_claim(database, EVE, UNATTRIBUTED),
+    "a key": lambda database: api_keys.create_key(database, EVE),
+    "an expired key, which can be extended": lambda database: create_expired_key(database, EVE),
+}
+
+
+@pytest.mark.parametrize("deliver", DELIVERIES.values(), ids=DELIVERIES)
+async def test_who_has_made_an_account_gives_it_nothing_once_it_is_delivered(
+    office: Office, admin: str, deliver: Callable[[MetadataDatabase], object]
+) -> None:
+    await office.change(admin, "createUserAccount", {"firstName": "Eve", "lastName": "E", "email": EVE})
+    await office.change(admin, "joinGroups", {"user": EVE, "groups": ["sales"]})
+    deliver(office.database)
+    assert await give_everything(office, admin, EVE) == [MADE_IT] * 5
+    assert (groups_of(office, EVE), users.load_user(office.database, EVE).attributes) == ({"sales"}, {})
+    other = office.add("ben", "user-administration")
+    assert [MADE_IT in str(answer) for answer in await give_everything(office, other, EVE)] == [False] * 5
+    assert groups_of(office, EVE) == {"sales", "finance"}
+
+
+async def test_who_has_chosen_an_address_gives_its_account_nothing_once_it_is_delivered(
+    office: Office, admin: str
+) -> None:
+    users.create_user(office.database, first_name="Ada", last_name="E", email=ADA)
+    await office.change(admin, "changeUserAccountEmail", {"user": ADA, "email": EVE})
+    claims.replace_claim(office.database, EVE, UNATTRIBUTED)
+    assert await give_everything(office, admin, EVE) == [MADE_IT] * 5
+
+
+async def test_who_has_seen_the_key_of_a_person_gives_them_nothing(office: Office, admin: str) -> None:
+    office.add("eve")
+    ids = {"actor": id_of(office, "root@acme.example"), "subject": id_of(office, EVE)}
+    put_on_record(office, **ids, type="Key", verb="create")
+    assert await give_everything(office, admin, EVE) == [WIDENING] * 5
+
+
+async def test_who_has_made_an_account_may_name_it_in_an_import_that_widens_nothing(office: Office, admin: str) -> None:
+    csv = f"email,first_name,last_name,groups\n{EVE},Eve,E,sales\n"
+    outcomes = "applied lines { nodes { outcome } }"
+    assert (await office.change(admin, "importUserAccounts", {"csv": csv}, outcomes))["applied"]
+    api_keys.create_key(office.database, EVE)
+    again = await office.change(admin, "importUserAccounts", {"csv": csv}, outcomes)
+    assert again == {"applied": True, "lines": {"nodes": [{"outcome": "UNCHANGED"}]}}
+
+
+async def test_an_import_at_the_server_is_bound_by_no_separation(office: Office) -> None:
+    operator = Attribution(actor="os:root", record_id="R")
+    users.create_user(office.database, first_name="Eve", last_name="E", email=EVE, attribution=operator)
+    api_keys.create_key(office.database, EVE, attribution=operator)
+    csv = f"email,first_name,last_name,groups\n{EVE},Eve,E,sales\n"
+    assert import_users(office.database, csv, lambda group: None, operator).is_applied
+
+
+async def test_who_has_made_a_service_may_give_it_more_as_its_key_goes_to_its_group(office: Office, admin: str) -> None:
+    await office.change(admin, "createServiceAccount", {"name": "till-7", "ownerGroup": "finance"})
+    owner = office.add("ada", "finance")
+    await office.change(owner, "createServiceKey", {"service": "till-7"})
+    await office.change(admin, "joinGroups", {"user": "till-7", "groups": ["sales"]})
+    assert groups_of(office, "till-7") == {"sales"}
 
 
 async def test_a_grant_of_the_owning_group_shows_no_key_that_would_outlast_it(office: Office, admin: str) -> None:
@@ -205,9 +303,7 @@ async def test_an_identity_decides_for_nobody_who_may_be_behind_it(
 ) -> None:
     keys = {"root": office.add("root"), "eve": office.add("eve", "access-review")}
     ids = {name: id_of(office, f"{name}@acme.example") for name in keys}
-    with office.database.write_transaction() as connection:
-        row = {"record_id": "R", "type": type, "subject": "S", "verb": verb, "at": office.database.now()}
-        connection.execute(insert(administrative_change_table).values(**row, actor=ids[actor], person_id=ids[subject]))
+    put_on_record(office, actor=ids[actor], subject=ids[subject], type=type, verb=verb)
     refused = await office.change(keys["root"], "requestAccess", {"group": "finance"})
     assert refused.startswith("nobody may approve access to `finance`")
     office.add("ben", "access-review")

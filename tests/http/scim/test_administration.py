@@ -3,8 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from sqlalchemy import insert
+
 from auth import api_keys, users
 from auth.directory import claims
+from auth.directory.reports import SyncState
+from onedoor.storage.tables import administrative_change_table
 from tests.http.scim.conftest import DirectoryServer
 
 CLAIM = "mutation { claimKey(input: {}) { id key secret } }"
@@ -115,6 +119,34 @@ def test_a_halted_sync_is_seen_and_approved_over_graphql(server: DirectoryServer
     assert server.client.delete(f"/Users/{people[5]['id']}").status_code == 204
     again = server.ask(key, approve % halted["id"])
     assert again["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+def test_who_may_be_among_those_to_be_removed_does_not_dismiss(server: DirectoryServer) -> None:
+    root, other = create_administrator(server), server.create_person("ben")["userName"]
+    people = [server.create_person(f"p{number}") for number in range(6)]
+    for email in ("p5@acme.example", other):
+        users.join_group(server.state, email, "user-administration")
+    server.age_people()
+    for user in people:
+        server.client.delete(f"/Users/{user['id']}")
+    with server.state.write_transaction() as connection:
+        connection.execute(
+            insert(administrative_change_table).values(
+                record_id="R", type="User", subject="S", verb="create", at=server.state.now(),
+                actor=users.find_user_id(server.state, "root@acme.example"),
+                person_id=users.find_user_id(server.state, "p5@acme.example"),
+            )
+        )  # fmt: skip
+    halted = next(sync.id for sync in server.syncs() if sync.state is SyncState.HALTED)
+    dismiss = f'mutation {{ dismissDirectorySync(input: {{sync: "{halted}", reason: "wrong"}}) {{ state }} }}'
+    for key in (root, server.create_key("p5")):
+        (error,) = server.ask(key, dismiss)["errors"]
+        assert (error["extensions"]["code"], error["message"]) == (
+            "FORBIDDEN",
+            "you wait to be removed, or an account does that you made or that made yours: ask another member of "
+            "`user-administration` or `access-review` to dismiss this",
+        )
+    assert ask(server, server.create_key("ben"), dismiss) == {"dismissDirectorySync": {"state": "DISMISSED"}}
 
 
 def test_others_see_nothing_of_the_directory(server: DirectoryServer) -> None:

@@ -21,6 +21,7 @@ from onedoor.audit.checkpoints import (
     PublishingFailed,
     StatementConflict,
     name_statement,
+    parse_checkpoint,
 )
 from onedoor.audit.record import format_timestamp
 from onedoor.audit.statements import (
@@ -28,6 +29,8 @@ from onedoor.audit.statements import (
     Signer,
     SigningFailed,
     StatementKind,
+    TrustedKey,
+    TrustedKeys,
     parse_statement,
     sign_statement,
 )
@@ -114,6 +117,8 @@ class Checkpointer:
         self._unsigned: Checkpoint | None = None
         self._publishers = [Publisher(store) for store in sealing.stores]
         self._is_signing_failing = False
+        self._refused = set[str]()
+        """The abandoned files with statements that are not published."""
         self._closing = Event()
         self._end_lock, self._has_ended = Lock(), False
         self._thread = Thread(target=self._run, name="onedoor-checkpoints", daemon=True)
@@ -199,17 +204,38 @@ class Checkpointer:
         for path in sorted(self._path.parent.glob("*.jsonl")):
             if self._closing.is_set():
                 return
-            if not path.with_name(path.name + PUBLISHED_SUFFIX).exists() and not is_held(path):
+            if path.with_name(path.name + PUBLISHED_SUFFIX).exists() or path.name in self._refused or is_held(path):
+                continue
+            try:
                 self._publish_file(path)
+            except Exception as error:  # the other files have nothing to do with it
+                LOG.error("checkpoints of `%s` could not be published: %s", path.name, type(error).__name__)
 
     def _publish_file(self, path: Path) -> None:
+        """Publish the statements of a file, unless one is not its own: whoever can write there could take any name."""
         with path.open("rb") as file:
             statements = [statement for line in file if (statement := parse_statement(line.rstrip(b"\n"))) is not None]
+        trusted = TrustedKeys([TrustedKey(public_key=self._sealing.signer.public_key)])
+        trusted.follow_rotations(statement for statement in statements if statement.kind is StatementKind.ROTATION)
+        own = [statement for statement in statements if trusted.vouch_for(statement) and _may_stand(statement, path)]
         for publisher in self._publishers:
-            for statement in statements:
+            for statement in own:
                 publisher.add(statement)
-        if self._publish_waiting() and self.is_up:
+        is_published = self._publish_waiting()
+        if len(own) < len(statements):
+            LOG.error("`%s` holds statements of others, or of another key, which are not published", path.name)
+            if is_published:
+                self._refused.add(path.name)
+        elif is_published and self.is_up:
             mark_published(path)
+
+
+def _may_stand(statement: SignedStatement, path: Path) -> bool:
+    """Whether a statement may be in a file: a checkpoint is about its own."""
+    if statement.kind is not StatementKind.CHECKPOINT:
+        return True
+    checkpoint = parse_checkpoint(statement)
+    return checkpoint is not None and checkpoint.file == path.name
 
 
 def mark_published(path: Path) -> None:

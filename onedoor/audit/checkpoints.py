@@ -98,11 +98,15 @@ class CheckpointStore(Protocol):
 
 
 def name_statement(statement: SignedStatement) -> str:
-    """Return the name of a statement at a second place; each has its own."""
+    """Return the name of a statement at a second place; each has its own. Raises PublishingFailed."""
     content = statement.content
     if statement.kind is StatementKind.CHECKPOINT:
-        return f"{Path(content['file']).stem}.{content['number']:06}.json"
-    return f"{statement.kind}.{content['time'].replace(':', '')}.{sha256(statement.text).hexdigest()[:16]}.json"
+        name = f"{Path(content['file']).stem}.{content['number']:06}.json"
+    else:
+        name = f"{statement.kind}.{content['time'].replace(':', '')}.{sha256(statement.text).hexdigest()[:16]}.json"
+    if "/" in name:
+        raise PublishingFailed("the statement would be written outside of its place")
+    return name
 
 
 class FolderCheckpointStore:

@@ -277,7 +277,10 @@ class AuditLog:
         self._current.seal_end()
         self._current.chained_file.close()
         for _, full, sealing in self._full:
-            sealing.join()
+            if sealing.ident is None:
+                full.seal_end()
+            else:
+                sealing.join()
             full.chained_file.close()
 
     def _write_pending(self) -> None:
@@ -303,6 +306,7 @@ class AuditLog:
         """Write a batch, wake who waits for it, and return the lines to try again with the next batch."""
         if self._current.is_full(self._rotation) and monotonic() >= self._reopen_at:
             self._rotate()
+        self._end_full_files()
         try:
             self._current.chained_file.write([line.body for line in batch])
         except Exception:  # whatever failed, nobody may wait for ever
@@ -317,17 +321,22 @@ class AuditLog:
         """Begin another file; the end of the full one is sealed in a thread, as that may wait for a second place."""
         try:
             following = self._open_next()
-        except ConfigurationError:  # its disk fails: the next record says so
+        except Exception:  # whatever failed, the thread lives: where the disk does not, the next record says so
             self._reopen_at = monotonic() + REOPEN_SECONDS
             return
         full, self._current = self._current, following
         sealing = Thread(target=full.seal_end, name="onedoor-audit-end", daemon=True)
-        sealing.start()
         self._full.append((monotonic(), full, sealing))
-        for since, former, sealed in list(self._full):
-            if monotonic() - since >= LOCK_SECONDS and not sealed.is_alive():
-                former.chained_file.close()
-                self._full.remove((since, former, sealed))
+
+    def _end_full_files(self) -> None:
+        """Seal the ends of full files, where a thread can be started for it now, and close those kept long enough."""
+        for since, full, sealing in list(self._full):
+            if sealing.ident is None:
+                with suppress(RuntimeError):  # the next batch tries again
+                    sealing.start()
+            elif monotonic() - since >= LOCK_SECONDS and not sealing.is_alive():
+                full.chained_file.close()
+                self._full.remove((since, full, sealing))
 
 
 BUDGET_SECONDS = 60.0
@@ -399,7 +408,12 @@ def open_log_file(folder: Path, started: datetime, *, disk: DiskOps, sealing: Se
     except OSError as reason:
         os.close(file)
         raise ConfigurationError(f"records cannot be kept in `{folder}`: its disk is full or failing") from reason
-    checkpointer = None if sealing is None else Checkpointer(chained_file, path, sealing)
+    try:
+        checkpointer = None if sealing is None else Checkpointer(chained_file, path, sealing)
+    except RuntimeError as reason:
+        chained_file.close()
+        path.unlink()
+        raise ConfigurationError("records cannot be sealed: let this process start more threads") from reason
     return OpenLogFile(chained_file=chained_file, checkpointer=checkpointer)
 
 

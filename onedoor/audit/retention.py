@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from onedoor.audit.checkpointer import PUBLISHED_SUFFIX
 from onedoor.audit.interrupted import CLOSED_SUFFIX
 from onedoor.audit.record import format_timestamp
 from onedoor.audit.statements import StatementKind, parse_statement
+from onedoor.audit.verification import LogFile, check_file
 from onedoor.errors import ConfigurationError
 
 LOG = logging.getLogger("onedoor.audit")
@@ -101,11 +103,22 @@ class LogKeeper:
         return all(path.with_name(reader.get_log_name(path) + mark).exists() for mark in marks)
 
     def _keep_file(self, path: Path, now: datetime) -> None:
-        ended = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-        if self.rules.keep is not None and ended + self.rules.keep < now and not self._is_held(path, ended):
+        if self.rules.keep is not None and self._is_due(path, now - self.rules.keep):
             self._delete_file(path, now)
         elif self.rules.compress and path.suffix != reader.COMPRESSED_SUFFIX:
             compress_file(path)
+
+    def _is_due(self, path: Path, before: datetime) -> bool:
+        """Whether a file ended before a time, as its last line says, too, and may go; one that is altered stays."""
+        if datetime.fromtimestamp(path.stat().st_mtime, UTC) >= before:
+            return False
+        file = LogFile(name=reader.get_log_name(path), read_lines=partial(reader.read_whole_lines, path))
+        check = check_file(file)
+        if check.findings:
+            LOG.error("the file of records `%s` is not deleted: it was altered (`audit verify`)", path.name)
+            return False
+        ended = datetime.fromisoformat(check.last_time or "")
+        return ended < before and not self._is_held(path, ended)
 
     def _is_held(self, path: Path, ended: datetime) -> bool:
         started = parse_file_start(reader.get_log_name(path))

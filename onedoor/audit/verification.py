@@ -156,6 +156,9 @@ def verify_files(
         if sealed_since is not None:
             _check_is_sealed(check, sealed_since)
     findings = [finding for check in checks.values() for finding in check.findings]
+    findings += [
+        _describe_unsigned(statement) for statement in published if trusted and _is_foreign(statement, trusted)
+    ]
     for name, known in published_by_file.items():
         valid = [found for found in known if not trusted or trusted.vouch_for(found[0])]
         if len(valid) < len(known):
@@ -358,6 +361,16 @@ def _find_time(check: FileCheck, number: int) -> str | None:
         if line == number:
             return read_time(content) or check.started
     return check.started
+
+
+def _is_foreign(statement: SignedStatement, trusted: TrustedKeys) -> bool:
+    """Whether nobody vouches for a statement of a second place; checkpoints are found with their file."""
+    return statement.kind is not StatementKind.CHECKPOINT and not trusted.vouch_for(statement)
+
+
+def _describe_unsigned(statement: SignedStatement) -> Finding:
+    reason = f"a {statement.kind} at the second place is signed by no key that is trusted at its time"
+    return Finding(file=str(statement.content.get("file", "")), reason=reason, time=statement.content["time"])
 
 
 def _collect_deletions(statements: Iterable[SignedStatement], trusted: TrustedKeys) -> Mapping[str, Mapping[str, Any]]:

@@ -1,17 +1,26 @@
 """A log is sealed as it grows and at its end, whatever becomes of its second place, and keys hold for a time."""
 
+import asyncio
 import errno
 import logging
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 
 import pytest
 
+from onedoor.audit import log
 from onedoor.audit.checkpointer import PUBLISHED_SUFFIX, Sealing
-from onedoor.audit.checkpoints import FolderCheckpointStore, PublishingFailed, parse_checkpoint, parse_statements
+from onedoor.audit.checkpoints import (
+    ChainState,
+    Checkpoint,
+    FolderCheckpointStore,
+    PublishingFailed,
+    parse_checkpoint,
+    parse_statements,
+)
 from onedoor.audit.log import AuditLog, Rotation, build_header, hash_line, open_audit_log
 from onedoor.audit.reader import read_records
 from onedoor.audit.record import AuditRecord
@@ -141,6 +150,73 @@ async def test_what_an_ended_process_left_unpublished_the_next_one_publishes(fol
     checkpoints = [checkpoint for checkpoint in map(parse_checkpoint, store.statements) if checkpoint is not None]
     assert len({checkpoint.file for checkpoint in checkpoints if checkpoint.end}) == 2
     assert count_published(folder) == 2
+
+
+async def test_only_statements_of_its_own_key_about_its_own_file_are_published_from_an_abandoned_file(
+    folder: Path, record: Make
+) -> None:
+    store = MemoryStore()
+    audit_log = open_sealed(folder, store)
+    assert audit_log.checkpointer is not None
+    live = find_file(folder)
+    state = ChainState(first=1, lines=1, records=0, head="", root="")
+    abandoned = folder / "20260101T000000.000000Z-1.jsonl"
+    own, other = abandoned.name, live.name
+    statements = [
+        sign_statement(signer, StatementKind.CHECKPOINT, Checkpoint(
+            file=file, number=number, state=state, time="2026-11-01", end=False
+        ).to_json())
+        for number, signer, file in ((1, SIGNER, own), (1, SIGNER, other), (2, OTHER_SIGNER, own))
+    ]  # fmt: skip
+    statements.append(sign_statement(OTHER_SIGNER, StatementKind.DELETION, {"file": live.name, "time": "2026-11-01"}))
+    abandoned.write_bytes(b"".join(statement.to_body() + b"\n" for statement in statements))
+    audit_log.checkpointer.seal()
+    assert list(store.bodies) == [f"{abandoned.stem}.000001.json"]
+    await audit_log.append(record(1))
+    audit_log.close()
+    assert f"{live.stem}.000001.json" in store.bodies
+    assert count_published(folder) == 1
+
+
+async def test_a_bad_abandoned_file_keeps_no_other_from_being_published(folder: Path) -> None:
+    store = MemoryStore()
+    audit_log = open_sealed(folder, store)
+    assert audit_log.checkpointer is not None
+    outside = sign_statement(SIGNER, StatementKind.DELETION, {"file": "a", "time": "/../2026"})
+    inside = sign_statement(SIGNER, StatementKind.DELETION, {"file": "b", "time": "2026"})
+    for number, statement in enumerate((outside, inside), 1):
+        (folder / f"20260101T000000.000000Z-{number}.jsonl").write_bytes(statement.to_body() + b"\n")
+    audit_log.checkpointer.seal()
+    assert list(store.bodies.values()) == [inside.to_body()]
+    audit_log.close()
+
+
+def test_a_statement_at_the_second_place_that_nobody_vouches_for_is_found(folder: Path) -> None:
+    forged = sign_statement(OTHER_SIGNER, StatementKind.DELETION, {"file": "a.jsonl", "time": "2026-11-01"})
+    (finding,) = verify_folder(folder, [forged], KEYS).findings
+    assert finding.reason == "a deletion at the second place is signed by no key that is trusted at its time"
+
+
+@pytest.mark.parametrize("thread", ["onedoor-checkpoints", "onedoor-audit-end"])
+async def test_a_full_file_goes_on_while_no_thread_can_be_started(
+    folder: Path, record: Make, monkeypatch: pytest.MonkeyPatch, thread: str
+) -> None:
+    audit_log = open_audit_log(folder, sealing=Sealing(signer=SIGNER, seconds=NEVER), rotation=Rotation(max_bytes=1))
+    start = Thread.start
+
+    def refuse(self: Thread) -> None:
+        if self.name == thread:
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    monkeypatch.setattr(log, "REOPEN_SECONDS", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(Thread, "start", refuse)
+        await asyncio.wait_for(audit_log.append(record(1)), 10)
+    await asyncio.wait_for(audit_log.append(record(2)), 10)
+    audit_log.close()
+    result = verify_folder(folder, keys=KEYS)
+    assert (result.records, result.sealed, result.findings) == (2, 2, ())
 
 
 async def test_a_file_that_is_missing_is_named(folder: Path, record: Make) -> None:

@@ -172,6 +172,23 @@ async def test_a_file_that_was_altered_before_it_was_deleted_is_found(folder: Pa
     assert verify_folder(folder, store.statements, KEYS).is_altered
 
 
+@pytest.mark.usefixtures("store")
+def test_the_time_of_a_file_alone_makes_no_record_old(folder: Path) -> None:
+    end_files(folder, START - 9 * YEAR)
+    sweep(folder, None, keep=3 * YEAR)
+    assert [name[-9:] for name in list_names(folder)] == [".jsonl.gz"]
+
+
+@pytest.mark.usefixtures("store")
+def test_a_file_whose_chain_is_broken_is_not_deleted(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (path,) = folder.glob("*.jsonl")
+    path.write_bytes(path.read_bytes().replace(b'"p1"', b'"p2"', 1))
+    end_files(folder)
+    sweep(folder, None, keep=YEAR)
+    assert len(list_names(folder)) == 1
+    assert "is not deleted: it was altered" in caplog.text
+
+
 @pytest.mark.parametrize(
     "rules",
     [

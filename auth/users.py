@@ -29,6 +29,7 @@ from auth.memberships import (
 )
 from onedoor.errors import ConfigurationError, build_unknown_name_error
 from onedoor.storage.database import MetadataDatabase
+from onedoor.storage.directory_tables import key_claim_table
 from onedoor.storage.tables import key_table, membership_period_table, membership_table, user_table
 
 EMAIL_PATTERN = re.compile(r"[^\s@]+@[^\s@]+")
@@ -181,7 +182,10 @@ def rename(
 
 
 def change_email(database: MetadataDatabase, user: str, email: str, attribution: Attribution = UNATTRIBUTED) -> None:
-    """Give a person another e-mail address; id, groups and key stay. Raises ConfigurationError."""
+    """Give a person another e-mail address; id, groups and key stay, and no code for the key waits any more.
+
+    Raises ConfigurationError.
+    """
     check_email(email)
     with database.write_transaction() as connection:
         row = _find_person(connection, user)
@@ -190,6 +194,7 @@ def change_email(database: MetadataDatabase, user: str, email: str, attribution:
             connection.execute(update(user_table).filter_by(id=row.id).values(changed))
         except IntegrityError as reason:
             raise _build_taken_error(email) from reason
+        revoke_claims(connection, row.id, database.now())
         _name_user_change(connection, attribution, row.id, "change-email")
 
 
@@ -228,7 +233,8 @@ def deactivate_user(database: MetadataDatabase, user: str, attribution: Attribut
 
 
 def deactivate(connection: Connection, person_id: str, *, now: datetime, attribution: Attribution) -> None:
-    """Deactivate an active user by id and revoke their key, in a transaction of the caller."""
+    """Deactivate an active user by id and revoke their key and codes for it, in a transaction of the caller."""
+    revoke_claims(connection, person_id, now)
     connection.execute(update(user_table).filter_by(id=person_id).values(deactivated_at=now))
     _name_user_change(connection, attribution, person_id, "deactivate")
     unrevoked = key_table.c.person_id == person_id, key_table.c.revoked_at.is_(None)
@@ -237,6 +243,12 @@ def deactivate(connection: Connection, person_id: str, *, now: datetime, attribu
         change = SubjectChange(type="Key", id=key_id, verb="revoke", person_id=person_id)
         name_change(connection, attribution, change)
     end_membership_periods(connection, {"person_id": person_id}, until=now, attribution=attribution)
+
+
+def revoke_claims(connection: Connection, person_id: str, now: datetime) -> None:
+    """Revoke the codes of a person that nobody has used."""
+    unused = update(key_claim_table).filter_by(person_id=person_id, used_at=None, revoked_at=None)
+    connection.execute(unused.values(revoked_at=now))
 
 
 def activate_user(database: MetadataDatabase, user: str, attribution: Attribution = UNATTRIBUTED) -> User:

@@ -22,6 +22,7 @@ from auth.key_format import (
     format_claim,
     hash_secret,
 )
+from auth.users import revoke_claims
 from onedoor.errors import ConfigurationError
 from onedoor.storage.database import MetadataDatabase
 from onedoor.storage.directory_tables import key_claim_table
@@ -67,12 +68,6 @@ def create_claim(
         )
     )
     return format_claim(PlaintextKey(id=id, secret=secret))
-
-
-def revoke_claims(connection: Connection, person_id: str, now: datetime) -> None:
-    """Revoke the codes of a person that nobody has used."""
-    unused = update(key_claim_table).filter_by(person_id=person_id, used_at=None, revoked_at=None)
-    connection.execute(unused.values(revoked_at=now))
 
 
 def list_claims(database: MetadataDatabase) -> tuple[ClaimCode, ...]:

@@ -11,7 +11,7 @@ from sqlalchemy import insert, select, update
 
 from auth import users
 from auth.attribution import Attribution, SubjectChange, name_change
-from auth.directory.claims import create_claim, revoke_claims
+from auth.directory.claims import create_claim
 from auth.directory.reports import (
     APPROVED_DETAIL,
     DirectoryRefusal,
@@ -208,7 +208,6 @@ def remove_person(sync: Sync, person_id: str) -> None:
     if row.deactivated_at is not None:
         return
     check_removals(sync, [person_id])
-    revoke_claims(sync.connection, person_id, sync.now)
     for key in _list_given_memberships(sync, person_id):
         end_membership(sync.connection, key, now=sync.now, attribution=sync.attribution)
     if attributes := users.load_attributes(row.attributes):

@@ -117,8 +117,8 @@ class Checkpointer:
         self._unsigned: Checkpoint | None = None
         self._publishers = [Publisher(store) for store in sealing.stores]
         self._is_signing_failing = False
-        self._refused = set[str]()
-        """The abandoned files with statements that are not published."""
+        self._queued = dict[str, bool]()
+        """The abandoned files whose statements were given to the publishers, and whether all of them were."""
         self._closing = Event()
         self._end_lock, self._has_ended = Lock(), False
         self._thread = Thread(target=self._run, name="onedoor-checkpoints", daemon=True)
@@ -204,15 +204,28 @@ class Checkpointer:
         for path in sorted(self._path.parent.glob("*.jsonl")):
             if self._closing.is_set():
                 return
-            if path.with_name(path.name + PUBLISHED_SUFFIX).exists() or path.name in self._refused or is_held(path):
+            if path.with_name(path.name + PUBLISHED_SUFFIX).exists() or is_held(path):
                 continue
             try:
-                self._publish_file(path)
+                if not self._publish_file(path):
+                    return  # the next round goes on
             except Exception as error:  # the other files have nothing to do with it
                 LOG.error("checkpoints of `%s` could not be published: %s", path.name, type(error).__name__)
 
-    def _publish_file(self, path: Path) -> None:
-        """Publish the statements of a file, unless one is not its own: whoever can write there could take any name."""
+    def _publish_file(self, path: Path) -> bool:
+        """Publish the statements of a file and mark it; return whether none waits any more."""
+        if path.name not in self._queued:
+            self._queued[path.name] = self._queue_statements(path)
+        is_published = self._publish_waiting()
+        if is_published and self._queued[path.name] and self.is_up:
+            mark_published(path)
+        return is_published
+
+    def _queue_statements(self, path: Path) -> bool:
+        """Have the statements of a file published, but for those that are not its own; return whether there are none.
+
+        Whoever can write in the folder could take any name at a second place.
+        """
         with path.open("rb") as file:
             statements = [statement for line in file if (statement := parse_statement(line.rstrip(b"\n"))) is not None]
         trusted = TrustedKeys([TrustedKey(public_key=self._sealing.signer.public_key)])
@@ -221,13 +234,9 @@ class Checkpointer:
         for publisher in self._publishers:
             for statement in own:
                 publisher.add(statement)
-        is_published = self._publish_waiting()
         if len(own) < len(statements):
             LOG.error("`%s` holds statements of others, or of another key, which are not published", path.name)
-            if is_published:
-                self._refused.add(path.name)
-        elif is_published and self.is_up:
-            mark_published(path)
+        return len(own) == len(statements)
 
 
 def _may_stand(statement: SignedStatement, path: Path) -> bool:

@@ -5,17 +5,15 @@ line that is shown in a receipt; of the rest of the line, and of all other lines
 """
 
 import json
-import mmap
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
-from io import BufferedReader
+from itertools import islice
 from pathlib import Path
-from threading import Lock
-from typing import Any, TypeAlias
+from typing import Any
 
 import orjson
 
@@ -35,17 +33,7 @@ ALGORITHM = "SHA-256"
 
 RECORD_ID_PATTERN = re.compile(f"[0-7][0-9A-HJKMNP-TV-Z]{{{ID_LENGTH - 1}}}")
 
-COUNTED_BYTES = 1 << 20
-"""How much of a file is searched for line ends at once."""
-
 CHECKPOINT_MEMBER = f'"{StatementKind.CHECKPOINT}":'.encode()
-
-
-DECOMPRESSING = Lock()
-"""Held while a compressed file is in memory, so that there is one at a time."""
-
-Content: TypeAlias = mmap.mmap | bytes
-"""A file of the log."""
 
 
 class ReceiptRefused(OnedoorError):
@@ -75,54 +63,43 @@ def hash_answer(data: bytes) -> str:
     return sha256(data).hexdigest()
 
 
-def find_receipt(folder: Path, record_id: str) -> AnswerReceipt | None:
-    """Return the receipt of the answer with this record; None: there is no such record, or nothing was answered."""
+def find_receipt(folder: Path, record_id: str, person: str | None = None) -> AnswerReceipt | None:
+    """Return the receipt of the answer with this record, or of one given to this person alone.
+
+    None: there is no such record, or nothing was answered. Raises ReceiptRefused where the log was altered.
+    """
     if RECORD_ID_PATTERN.fullmatch(record_id) is None:
         return None
     time = decode_record_time(record_id)
     for path in reader.list_log_files(folder):
-        if _may_hold(path, time):
-            with _open_content(path) as content:
-                start = _find_answer(content, record_id)
-                if start is not None:
-                    return _build_receipt(content, start)
+        found = _find_answer(path, record_id) if _may_hold(path, time) else None
+        if found is not None:
+            number, line = found
+            return _build_receipt(path, number, line, person)
     return None
-
-
-@contextmanager
-def _open_content(path: Path) -> Iterator[Content]:
-    with reader.open_lines(path) as file:
-        if isinstance(file, BufferedReader):
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                yield content
-        else:
-            with DECOMPRESSING:
-                yield file.read()
 
 
 def _may_hold(path: Path, time: datetime) -> bool:
-    """Whether a file was begun before a time and written since."""
-    state = path.stat()
-    return state.st_size > 0 and path.name <= f"{time:%Y%m%dT%H%M%S.%fZ}~" and state.st_mtime >= int(time.timestamp())
+    """Whether a file was written since a time and begun before, or while a request of that time may have run."""
+    until = time + timedelta(seconds=log.LOCK_SECONDS)
+    return path.name <= f"{until:%Y%m%dT%H%M%S.%fZ}~" and path.stat().st_mtime >= int(time.timestamp())
 
 
-def _find_answer(content: Content, record_id: str) -> int | None:
-    """Return where the line of a record begins that says what was answered."""
-    member, found = f'"id":"{record_id}"'.encode(), -1
-    while (found := content.find(member, found + 1)) >= 0:
-        start, end = content.rfind(b"\n", 0, found) + 1, content.find(b"\n", found)
-        if found - start == STATEMENT_OFFSET and end >= 0:
-            shown = log.parse_line(split_line(content[start:end])[0] + b"}")
+def _find_answer(path: Path, record_id: str) -> tuple[int, bytes] | None:
+    """Return the number of the line of a record that says what was answered, and the line."""
+    for number, line in enumerate(reader.read_whole_lines(path), start=1):
+        if reader.parse_record_id(line) == record_id:
+            shown = log.parse_line(split_line(line)[0] + b"}")
             if shown is not None and shown.get("digest") is not None:
-                return start
+                return number, line
     return None
 
 
-def _build_receipt(content: Content, start: int) -> AnswerReceipt:
-    shown, rest = split_line(content[start : content.find(b"\n", start)])
+def _build_receipt(path: Path, number: int, line: bytes, person: str | None) -> AnswerReceipt | None:
+    shown, rest = split_line(line)
     record = orjson.loads(shown + b"}")
-    number = _count_lines(content, start) + 1
-    proof = _find_proof(content, start, number)
+    if person is not None and record["person"] != person:
+        return None
     return AnswerReceipt(
         record=record["id"],
         time=record["time"],
@@ -130,45 +107,32 @@ def _build_receipt(content: Content, start: int) -> AnswerReceipt:
         digest=record["digest"],
         statement=shown.decode(),
         rest=sha256(rest).hexdigest(),
-        **proof,
+        **_find_proof(path, number),
     )
 
 
-def _count_lines(content: Content, end: int) -> int:
-    return sum(content[place : min(place + COUNTED_BYTES, end)].count(b"\n") for place in range(0, end, COUNTED_BYTES))
-
-
-def _find_proof(content: Content, start: int, number: int) -> Mapping[str, Any]:
+def _find_proof(path: Path, number: int) -> Mapping[str, Any]:
     """Return the path of a line and the checkpoint that covers it, if there is one yet."""
-    found = _find_checkpoint(content, start, number)
+    found = _find_checkpoint(path, number)
     if found is None:
         return {}
     body, checkpoint = found
-    state, first = checkpoint.state, start
-    for _ in range(number - state.first):
-        first = content.rfind(b"\n", 0, first - 1) + 1
-    leaves, place = list[bytes](), first
-    while len(leaves) <= state.lines - state.first:
-        end = content.find(b"\n", place)
-        leaves.append(hash_line_leaf(content[place:end]))
-        place = end + 1
-    if compute_root(leaves).hex() != state.root:
+    first, lines = checkpoint.state.first, checkpoint.state.lines
+    leaves = [hash_line_leaf(line) for line in islice(reader.read_whole_lines(path), first - 1, lines)]
+    if compute_root(leaves).hex() != checkpoint.state.root:
         raise ReceiptRefused("the log does not fit its checkpoints: run `python -m onedoor audit verify`")
-    index = number - state.first
     return {
-        "place": index,
+        "place": number - first,
         "size": len(leaves),
-        "path": tuple(node.hex() for node in build_path(leaves, index)),
+        "path": tuple(node.hex() for node in build_path(leaves, number - first)),
         "checkpoint": body.decode(),
     }
 
 
-def _find_checkpoint(content: Content, start: int, number: int) -> tuple[bytes, Checkpoint] | None:
+def _find_checkpoint(path: Path, number: int) -> tuple[bytes, Checkpoint] | None:
     """Return the checkpoint that covers a line, as it was signed and parsed."""
-    found = start
-    while (found := content.find(CHECKPOINT_MEMBER, found + 1)) >= 0:
-        line = content[content.rfind(b"\n", 0, found) + 1 : max(content.find(b"\n", found), 0)]
-        statement = parse_statement(line)
+    for line in islice(reader.read_whole_lines(path), number, None):
+        statement = parse_statement(line) if line.startswith(CHECKPOINT_MEMBER, STATEMENT_OFFSET) else None
         checkpoint = None if statement is None else parse_checkpoint(statement)
         if statement is not None and checkpoint is not None and checkpoint.state.lines >= number:
             return statement.to_body(), checkpoint

@@ -5,6 +5,7 @@ file of the log with a part in it has ended. The log itself stays, as the only t
 """
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from onedoor.audit.interrupted import CLOSED_SUFFIX
 from onedoor.audit.retention import parse_file_start
 from onedoor.audit.settings import ShippingBucket, ShippingSettings
 from onedoor.connectors.audit_log import AUDIT_COLUMNS
+from onedoor.connectors.checkpoint_stores import open_bucket_client
 from onedoor.connectors.spill.parquet_sort import sort_parquet
 from onedoor.errors import ConfigurationError, OnedoorError
 from onedoor.spi.capabilities import ColumnType
@@ -187,8 +189,8 @@ class FolderDestination:
         part = self.folder / f".{name}.part"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with part.open("wb") as target:
-                target.write(path.read_bytes())
+            with path.open("rb") as source, part.open("wb") as target:
+                shutil.copyfileobj(source, target)
                 target.flush()
                 os.fsync(target.fileno())
             part.rename(self.folder / f"{name}.parquet")
@@ -200,20 +202,8 @@ class BucketDestination:
     """A bucket of Parquet files."""
 
     def __init__(self, settings: ShippingBucket) -> None:
-        from onedoor.connectors.files.s3 import S3Options, build_s3_client
-
         self.settings = settings
-        options = S3Options(
-            bucket=settings.bucket,
-            pattern="{name}",
-            access_key=settings.access_key,
-            secret_key=settings.secret_key,
-            endpoint=settings.endpoint,
-            region=settings.region,
-            timeout=settings.timeout,
-            connections=1,
-        )
-        self._client = build_s3_client(options)
+        self._client = open_bucket_client(settings)
 
     def holds(self, name: str) -> bool:
         from botocore.exceptions import BotoCoreError, ClientError

@@ -9,7 +9,7 @@ from typing import Any
 
 from onedoor.audit.checkpointer import Sealing
 from onedoor.audit.checkpoints import CheckpointStore, FolderCheckpointStore, PublishingFailed, StatementConflict
-from onedoor.audit.settings import CheckpointBucket, CheckpointChannel, CheckpointSettings
+from onedoor.audit.settings import CheckpointBucket, CheckpointChannel, CheckpointSettings, ShippingBucket
 from onedoor.audit.statements import CommandSigner, Signer, load_key_signer, parse_public_key
 from onedoor.errors import ConfigurationError
 
@@ -57,25 +57,30 @@ def open_checkpoint_stores(settings: CheckpointSettings) -> list[CheckpointStore
     return stores
 
 
+def open_bucket_client(settings: CheckpointBucket | ShippingBucket) -> Any:
+    """Open a client of boto3 for a bucket of the audit log, without a call."""
+    from onedoor.connectors.files.s3 import S3Options, build_s3_client
+
+    options = S3Options(
+        bucket=settings.bucket,
+        pattern="{name}",
+        access_key=settings.access_key,
+        secret_key=settings.secret_key,
+        endpoint=settings.endpoint,
+        region=settings.region,
+        timeout=settings.timeout,
+        connections=1,
+    )
+    return build_s3_client(options)
+
+
 class S3CheckpointStore:
     """A bucket; an object there is never written twice, and cannot be deleted where the bucket locks objects."""
 
     def __init__(self, settings: CheckpointBucket) -> None:
-        from onedoor.connectors.files.s3 import S3Options, build_s3_client
-
         self.name = "the bucket of checkpoints"
         self.settings = settings
-        options = S3Options(
-            bucket=settings.bucket,
-            pattern="{name}",
-            access_key=settings.access_key,
-            secret_key=settings.secret_key,
-            endpoint=settings.endpoint,
-            region=settings.region,
-            timeout=settings.timeout,
-            connections=1,
-        )
-        self._client = build_s3_client(options)
+        self._client = open_bucket_client(settings)
 
     def publish(self, name: str, body: bytes) -> None:
         """Put an object, unless it is there already."""

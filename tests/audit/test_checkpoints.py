@@ -178,6 +178,29 @@ async def test_only_statements_of_its_own_key_about_its_own_file_are_published_f
     assert count_published(folder) == 1
 
 
+async def test_a_place_that_takes_few_at_once_gets_each_statement_of_abandoned_files_once(folder: Path) -> None:
+    posted: list[str] = []
+
+    class SlowStore(MemoryStore):
+        def publish(self, name: str, body: bytes) -> None:
+            if len(posted) >= len(rounds):
+                raise PublishingFailed("come again later")
+            posted.append(name)
+
+    rounds: list[int] = []
+    audit_log = open_sealed(folder, SlowStore())
+    assert audit_log.checkpointer is not None
+    deletions = [{"file": str(number), "time": f"2026-11-0{number}"} for number in range(1, 5)]
+    statements = [sign_statement(SIGNER, StatementKind.DELETION, deletion).to_body() + b"\n" for deletion in deletions]
+    for name, lines in (("1", statements[:3]), ("2", statements[3:])):
+        (folder / f"20260101T000000.000000Z-{name}.jsonl").write_bytes(b"".join(lines))
+    for number in range(8):
+        audit_log.checkpointer.seal()
+        rounds.append(number)
+    assert (len(posted), len(set(posted)), count_published(folder)) == (4, 4, 2)
+    audit_log.close()
+
+
 async def test_a_bad_abandoned_file_keeps_no_other_from_being_published(folder: Path) -> None:
     store = MemoryStore()
     audit_log = open_sealed(folder, store)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from onedoor.audit.log import open_audit_log
 from onedoor.audit.receipts import ReceiptRefused, check_receipt, extract_data, find_receipt, hash_answer
 from onedoor.audit.record import AuditRecord
 from onedoor.audit.statements import TrustedKey, TrustedKeys
+from tests.audit.conftest import AT
 from tests.audit.sealed_logs import KEYS, NEVER, OTHER_SIGNER, SIGNER
 
 Make = Callable[..., AuditRecord]
@@ -131,6 +132,18 @@ async def test_before_the_checkpoint_there_is_no_path(folder: Path, record: Make
 @pytest.mark.parametrize("id", ["", "no id", "0" * 26, "../" * 9, "U" * 26, "Z" * 26, "0" * 25 + "L", "7" + "Z" * 25])
 def test_what_is_no_record_has_no_receipt(folder_with_answers: Path, id: str) -> None:
     assert find_receipt(folder_with_answers, id) is None
+
+
+def test_a_receipt_is_for_the_person_who_was_answered(folder_with_answers: Path, record: Make) -> None:
+    assert find_receipt(folder_with_answers, record(5).id, "p4") is None
+    assert find_receipt(folder_with_answers, record(5).id, "p5") == find_receipt(folder_with_answers, record(5).id)
+
+
+async def test_what_was_asked_before_a_file_and_answered_in_it_has_a_receipt(folder: Path, record: Make) -> None:
+    audit_log = open_audit_log(folder, AT + timedelta(minutes=5), sealing=Sealing(signer=SIGNER, seconds=NEVER))
+    await audit_log.append(record(1, digest=hash_answer(DATA)))
+    audit_log.close()
+    assert check_receipt(ANSWER, load_receipt(folder, record(1).id), TRUSTED)["id"] == record(1).id
 
 
 async def test_a_record_without_an_answer_has_no_receipt(folder: Path, record: Make) -> None:

@@ -1,10 +1,13 @@
 """Create users, and let them join and leave groups."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from auth import users
+from auth.attribution import UNATTRIBUTED
+from auth.directory import claims
 from auth.users import User
 from onedoor.errors import ConfigurationError
 from onedoor.storage.database import MetadataDatabase
@@ -95,6 +98,27 @@ def test_a_person_gets_another_name_and_address_and_stays_who_they_are(state: Me
     users.create_user(state, first_name="Eve", last_name="L", email=ADA)
     with pytest.raises(ConfigurationError, match="there is already a person with the e-mail address `Augusta@"):
         users.change_email(state, ADA, "Augusta@acme.example")
+
+
+def change_address(state: MetadataDatabase, clock: Any) -> None:
+    users.change_email(state, ADA, "augusta@acme.example")
+
+
+def leave_and_come_back(state: MetadataDatabase, clock: Any) -> None:
+    users.deactivate_user(state, ADA)
+    clock.seconds = 60
+    users.activate_user(state, ADA)
+
+
+@pytest.mark.parametrize("change", [change_address, leave_and_come_back])
+def test_a_code_that_waits_goes_to_no_other_address_and_outlasts_no_leave(
+    state: MetadataDatabase, ada: User, clock: Any, change: Callable[[MetadataDatabase, Any], None]
+) -> None:
+    claim = claims.replace_claim(state, ADA, UNATTRIBUTED)
+    change(state, clock)
+    assert claims.list_claims(state) == ()
+    with pytest.raises(ConfigurationError, match="used already or is too old"):
+        claims.redeem_claim(state, claim.id, ada.id, UNATTRIBUTED)
 
 
 def test_whoever_comes_back_is_in_the_groups_they_were_in(state: MetadataDatabase, ada: User, clock: Any) -> None:

@@ -322,13 +322,19 @@ def _check_end(check: FileCheck) -> None:
 
 
 def _check_is_sealed(check: FileCheck, sealed_since: str) -> None:
-    """Find a file that nothing seals though the log was sealed when it began, and one that holds nothing at all."""
+    """Find a file that nothing seals though the log was sealed when it was written, and one that holds nothing at all.
+
+    What its header says of its beginning is not believed, as no key has signed it.
+    """
     if check.sealed_by is not None or check.findings:
         return
     if not check.lines:
         check.add("it is empty", None, FindingKind.UNPROVED)
     elif check.started >= sealed_since:
         reason = "nothing seals it, though others were sealed already when it began"
+        check.add(reason, None, FindingKind.UNPROVED)
+    elif any((read_time(line) or "") >= sealed_since for line in check.file.read_lines()):
+        reason = "nothing seals it, though others were sealed already when it was written"
         check.add(reason, None, FindingKind.UNPROVED)
 
 

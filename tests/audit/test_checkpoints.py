@@ -463,3 +463,13 @@ async def test_a_file_that_nothing_seals_beside_sealed_ones_is_found(
     )
     (finding,) = verify_folder(folder, keys=KEYS).findings
     assert (finding.kind, finding.reason[: len(reason)]) == (FindingKind.UNPROVED, reason)
+
+
+async def test_an_early_header_hides_no_record_that_nothing_seals(folder: Path, record: Make) -> None:
+    open_sealed(folder).close()
+    forged = open_audit_log(folder, START.replace(hour=11))
+    await forged.append(record(1))
+    forged.close()
+    (finding,) = verify_folder(folder, keys=KEYS).findings
+    reason = "nothing seals it, though others were sealed already when it was written"
+    assert (finding.kind, finding.reason) == (FindingKind.UNPROVED, reason)

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Float, Subquery, cast, false, func, or_, select
+from sqlalchemy import ColumnElement, Float, Subquery, cast, func, select, true
 from sqlalchemy.exc import SQLAlchemyError
 
 from auth.authentication import Principal
@@ -201,9 +201,8 @@ def select_visible_grants(principal: Principal) -> Subquery:
     """Select the grants that a principal may see: theirs, and what they asked for good; all for those who review."""
     is_theirs = grant_table.c.person_id == principal.person_id
     is_asked = (grant_table.c.requested_by == principal.person_id) & (grant_table.c.duration == FOR_GOOD)
-    is_visible: ColumnElement[bool] = is_theirs | is_asked
-    if principal.groups & REVIEWING_GROUPS:
-        is_visible = or_(is_visible, ~false())
+    reviews = bool(principal.groups & REVIEWING_GROUPS)
+    is_visible: ColumnElement[bool] = true() if reviews else is_theirs | is_asked
     hours = func.nullif(cast(grant_table.c.duration, Float), 0.0) / MICROSECONDS_AN_HOUR
     return select(grant_table, hours.label("hours")).where(is_visible).subquery("visible_grant")
 
